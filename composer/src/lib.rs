@@ -1,0 +1,6 @@
+//! `wadoo`, the composer, as a library: recipe → inputs → plan → linked → precompiled → signed → packaged.
+//!
+//! Each arrow is one function that consumes the noun on its left. Only the edges do I/O (`inputs`, `output`,
+//! `keys`, the commands); `recipe`, `plan`, `link`, `describe`, `package` take values and return values.
+
+pub mod recipe;

@@ -1,0 +1,15 @@
+//! What the composer and the launcher must agree on: the manifest and its statement, the envelope and its
+//! signatures, the framing of `app.cwasm`, keys, trust and policy, and how errors are told.
+//!
+//! Deliberately absent: wasmtime, clap, async, and any opinion on how a payload is produced or run.
+
+pub mod digest;
+pub mod elf;
+pub mod envelope;
+pub mod framing;
+pub mod key;
+pub mod manifest;
+pub mod policy;
+pub mod report;
+pub mod statement;
+pub mod trust;

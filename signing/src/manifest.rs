@@ -1,0 +1,242 @@
+//! The manifest: the signed description of one artifact, and the in-toto statement that carries it.
+//!
+//! Owns the shape and the one canonical encoding of both. Decides nothing about trust (see `trust`) and
+//! nothing about whether this machine can run the artifact (the launcher's `compat`).
+//!
+//! Invariant: `Statement::decode(bytes)` succeeds only if `Statement::encode` gives `bytes` back, so every
+//! bit of the statement has a meaning and every meaning has one spelling.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Blake3Digest, FsVerityDigest, Sha256Digest};
+
+/// `_type` of the in-toto Statement v1.
+pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+/// `predicateType` of a wadoo manifest. Compared exactly: the same keys sign other kinds of statement.
+pub const PREDICATE_TYPE: &str = "urn:wadoo:manifest:v1";
+
+/// Everything that an artifact says of itself. Produced by `wadoo compose`, read by the launcher.
+///
+/// Unknown fields are refused: what a launcher does not know it cannot enforce.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Manifest {
+    /// Who the application is.
+    pub app: App,
+    /// Signed by a development key: accepted from the development trust folder and nowhere else.
+    pub development: bool,
+    /// Seconds since the Unix epoch (UTC) after which no launcher starts this artifact.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub not_after: Option<u64>,
+    /// The machine that the payload was compiled for.
+    pub target: Target,
+    /// The engine that compiled the payload, and the settings that it must be loaded with.
+    pub engine: EngineInfo,
+    /// Length of the payload in bytes. Its digests are the statement's subject.
+    pub payload_size: u64,
+    /// The WebAssembly components from which the payload was compiled.
+    pub component: ComponentDigests,
+    /// What starts a call into the application.
+    pub trigger: Trigger,
+    /// Every import that the launcher must provide, by full name (`wasi:http/types@0.3.0`), sorted.
+    pub imports: BTreeSet<String>,
+    /// Every export of the component, by full name, sorted.
+    pub exports: BTreeSet<String>,
+    /// Grants, by full import name; base-set imports need none and are not listed.
+    pub grants: BTreeMap<String, Grant>,
+    /// What the application may use at most.
+    pub limits: Limits,
+    /// What one instance of the application takes from the instance pool.
+    pub pool: PoolNeeds,
+    /// Every input of the composition by its name in the recipe.
+    pub inputs: BTreeMap<String, Input>,
+    /// Digest of the recipe's bytes.
+    pub recipe: Sha256Digest,
+    /// The attachments of the file, in file order.
+    pub attachments: Vec<AttachmentInfo>,
+}
+
+/// Name and version of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct App {
+    /// Kebab-case name.
+    pub name: String,
+    /// Semantic version, as the recipe wrote it.
+    pub version: String,
+    /// Orders the artifacts of one application; a later one has a greater serial.
+    pub serial: u64,
+}
+
+/// What the payload was compiled for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// Target triple, `x86_64-unknown-linux-gnu`.
+    pub triple: String,
+    /// Named CPU level of the recipe, `x86-64-v3`, `baseline`.
+    pub cpu: String,
+    /// Cranelift's names of the CPU features that the code may use, sorted.
+    pub features: BTreeSet<String>,
+}
+
+/// The engine of the payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EngineInfo {
+    /// Exact version of wasmtime, `48.0.8`.
+    pub wasmtime: String,
+    /// The settings shared by compiler and loader.
+    pub profile: EngineProfile,
+}
+
+/// Engine settings that both sides must agree on. `wadoo_launcher::engine` turns them into a
+/// `wasmtime::Config`; nothing else does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EngineProfile {
+    /// `standard`, until other profiles are supported.
+    pub name: String,
+    /// Component-model async is compiled in.
+    pub concurrency: bool,
+    /// Code checks the epoch at loop heads and function entries.
+    pub epoch_interruption: bool,
+    /// Garbage-collected types are compiled in.
+    pub gc: bool,
+    /// Address space reserved for each linear memory, in bytes.
+    pub memory_reservation: u64,
+    /// Guard region behind each linear memory, in bytes.
+    pub memory_guard_size: u64,
+    /// Data segments become copy-on-write images.
+    pub memory_init_cow: bool,
+    /// Out-of-bounds and null accesses trap by signal.
+    pub signals_based_traps: bool,
+    /// Calls between the modules of the component may be inlined.
+    pub inlining: bool,
+}
+
+/// Digests of the two components that stand behind a payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ComponentDigests {
+    /// The component that `--emit wasm` writes.
+    pub portable: Sha256Digest,
+    /// The component that was compiled.
+    pub linked: Sha256Digest,
+}
+
+/// The export through which the launcher calls the application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Trigger {
+    /// `wasi:http/incoming-handler@0.2.x`
+    #[serde(rename = "http-0.2")]
+    Http02,
+    /// `wasi:http/handler@0.3.x`
+    #[serde(rename = "http-0.3")]
+    Http03,
+    /// `wasi:cli/run@0.2.x`
+    #[serde(rename = "command-0.2")]
+    Command02,
+    /// `wasi:cli/run@0.3.x`
+    #[serde(rename = "command-0.3")]
+    Command03,
+}
+
+/// The values of one granted import. A launcher that cannot enforce a kind refuses the artifact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Grant {
+    /// Outgoing HTTP to the listed hosts.
+    OutgoingHttp(OutgoingHttp),
+    /// Variables of the launcher's own environment, by name (commands only).
+    Environment(EnvironmentGrant),
+}
+
+/// Which hosts outgoing requests may reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OutgoingHttp {
+    /// `host:port`, the host in lower case or an IP address, sorted; no wildcards.
+    pub hosts: BTreeSet<String>,
+}
+
+/// Which variables of the launcher's environment a command sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentGrant {
+    /// Names of variables, sorted.
+    pub keys: BTreeSet<String>,
+}
+
+/// What the application may use at most. Durations in milliseconds, sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    /// Linear memory of one instance of the application, all parts together.
+    pub memory: u64,
+    /// From the request's head to the response's head; the whole run of a command if it is set for one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timeout_ms: Option<u64>,
+    /// The longest pause of a body, in either direction.
+    pub body_timeout_ms: u64,
+    /// Requests that are handled at the same time.
+    pub concurrency: u32,
+    /// Length of a request's body.
+    pub request_body: u64,
+    /// Length of a request's head.
+    pub request_headers: u32,
+}
+
+/// What one instance of the application takes from the pool, counted at compose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PoolNeeds {
+    /// Core instances of the component.
+    pub core_instances: u32,
+    /// Linear memories of the component.
+    pub memories: u32,
+    /// Tables of the component.
+    pub tables: u32,
+    /// Elements of its largest table.
+    pub table_elements: u64,
+}
+
+/// One input of the composition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// Digest of the input's bytes.
+    pub digest: Sha256Digest,
+    /// Where it came from, as the recipe wrote it.
+    pub source: String,
+}
+
+/// One attachment of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AttachmentInfo {
+    /// See `framing::AttachmentKind`.
+    pub kind: u32,
+    /// Length in bytes.
+    pub length: u64,
+    /// Digest of its bytes.
+    pub sha256: Sha256Digest,
+}
+
+/// The digests of a payload. All three must match; one alone is never enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PayloadDigests {
+    /// blake3 tree hash, which the launcher checks at load.
+    #[serde(with = "crate::digest::bare_hex")]
+    pub blake3: Blake3Digest,
+    /// fs-verity digest (SHA-256, 4 KiB blocks, no salt), which the kernel can measure.
+    #[serde(with = "crate::digest::bare_hex")]
+    pub fsverity: FsVerityDigest,
+    /// sha256, which every other tool knows.
+    #[serde(with = "crate::digest::bare_hex")]
+    pub sha256: Sha256Digest,
+}
