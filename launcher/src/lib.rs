@@ -3,4 +3,3 @@
 //!
 //! Invariants kept here: wasmtime never sees an unverified byte, the bytes verified are the bytes executed,
 //! and there is no compiler in the tree of this package.
-
