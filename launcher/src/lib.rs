@@ -5,7 +5,15 @@
 //! and there is no compiler in the tree of this package.
 
 #[cfg(feature = "load")]
+pub mod compat;
+#[cfg(feature = "load")]
 pub mod engine;
+#[cfg(feature = "load")]
+pub mod load;
+#[cfg(feature = "load")]
+pub mod open;
+#[cfg(feature = "load")]
+pub mod verify;
 
 #[cfg(feature = "serve")]
 pub mod app;
