@@ -199,5 +199,7 @@ fn reports(recipe: &Recipe, problems: Problems) -> Vec<Report> {
         (place, report.what.clone())
     };
     reports.sort_by_key(key);
+    // Two imports may have one problem with one cause.
+    reports.dedup();
     reports
 }
