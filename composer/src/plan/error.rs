@@ -563,14 +563,11 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
     match edge {
         Edge::Launcher { import, .. } => {
             let Origin::Part(provider) = &first.origin else { return None };
-            Some(format!("let `{provider}` provide `{}` as well, or let the launcher provide `{interface}`", bare(import)))
+            Some(format!("let `{provider}` provide `{}` as well, or do without `{provider}`", bare(import)))
         }
-        Edge::Trigger { export, .. } => {
+        Edge::Trigger { .. } => {
             let Origin::Part(provider) = &first.origin else { return None };
-            Some(format!(
-                "the launcher can call only what has `{interface}` from it: let `{provider}` export `{}` as well, or remove `{provider}`",
-                bare(export)
-            ))
+            Some(format!("do without `{provider}`: what the launcher calls must have `{interface}` from the launcher"))
         }
         Edge::Wire { .. } => match (first, second) {
             // Whoever imports the interface can have it from where the other has it.

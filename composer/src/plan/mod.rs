@@ -24,6 +24,7 @@ use wadoo_signing::manifest::{Grant, Trigger};
 use wadoo_signing::report::Report;
 
 pub use error::PlanError;
+pub use show::SCHEMA;
 
 use crate::inputs::Inputs;
 use crate::recipe::{PartName, Recipe, Span};

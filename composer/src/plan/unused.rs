@@ -6,13 +6,13 @@ use super::error::{Entry, PlanError};
 use super::{Decision, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{compatible, in_base_set, nearest};
-use crate::recipe::{PartName, Recipe};
+use crate::recipe::{PartName, Recipe, Span};
 
 /// Entries of `with`, `allow` and `deny` that match no import of their part.
 pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) {
     for (part, component) in &recipe.components {
         let imports: Vec<&str> = inputs.world(part).imports.keys().map(String::as_str).collect();
-        let mut report = |entry: Entry, text: String, span: &crate::recipe::Span| {
+        let mut report = |entry: Entry, text: String, span: &Span| {
             let near = nearest(&text, imports.iter().map(|import| bare(import, &text))).map(str::to_owned);
             let imports = imports.iter().filter(|import| !in_base_set(import)).map(|i| (*i).to_owned()).collect();
             let problem = PlanError::UnusedEntry { part: part.clone(), entry, text, near, imports };

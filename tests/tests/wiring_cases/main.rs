@@ -7,6 +7,8 @@
 mod component;
 mod determinism;
 mod files;
+mod json;
+mod mutation;
 
 use std::fs;
 use std::path::{Path, PathBuf};
