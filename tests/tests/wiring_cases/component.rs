@@ -8,7 +8,7 @@ use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, UnresolvedPackageGroup};
 
 /// The component of the one world in `text`. The first line may be `// wasi: 0.2.3`: the WASI packages of
 /// `tests/wit` then have that version. Without it they are 0.2.12; `// wasi: 0.3.0` takes the others.
-pub fn from_wit(text: &str) -> Vec<u8> {
+pub(crate) fn from_wit(text: &str) -> Vec<u8> {
     let mut resolve = wasi(text.lines().next().and_then(|line| line.strip_prefix("// wasi: ")).unwrap_or("0.2.12"));
     let group = UnresolvedPackageGroup::parse("part.wit", text)
         .unwrap_or_else(|(map, error)| panic!("{error:?} {map:?}"));

@@ -9,6 +9,7 @@ mod determinism;
 mod files;
 mod json;
 mod mutation;
+mod resources;
 
 use std::fs;
 use std::path::{Path, PathBuf};
