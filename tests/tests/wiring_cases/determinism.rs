@@ -6,8 +6,7 @@ use std::path::Path;
 use crate::{component, run};
 
 const SERVICE: &str = "// wasi: 0.3.0\npackage test:service; world part { export wasi:http/handler@0.3.0; }";
-const MIDDLEWARE: &str =
-    "// wasi: 0.3.0\npackage test:middleware; world part { import wasi:http/handler@0.3.0; export wasi:http/handler@0.3.0; }";
+const MIDDLEWARE: &str = "// wasi: 0.3.0\npackage test:middleware; world part { import wasi:http/handler@0.3.0; export wasi:http/handler@0.3.0; }";
 const DENIED: &str = "// wasi: 0.3.0\npackage test:denied; world part { import wasi:http/handler@0.3.0; \
                       import wasi:sockets/types@0.3.0; export wasi:http/handler@0.3.0; }";
 
