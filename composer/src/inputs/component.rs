@@ -79,11 +79,11 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn explain(bytes: &[u8], error: &wasmparser::BinaryReaderError) -> InputError {
-    if let Some(proposal) = features::missing(bytes) {
-        return InputError::Proposal { proposal };
-    }
     if error.message().contains("unexpected end") {
         return InputError::Truncated { size: bytes.len() as u64 };
+    }
+    if let Some(proposal) = features::missing(bytes) {
+        return InputError::Proposal { proposal };
     }
     InputError::Invalid { offset: error.offset() as u64, message: error.message().to_lowercase() }
 }

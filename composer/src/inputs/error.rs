@@ -1,6 +1,7 @@
 //! Why a part's file cannot be used, and how that is told.
 
 use std::io;
+use std::path::Path;
 
 use thiserror::Error;
 use wadoo_signing::digest::Sha256Digest;
@@ -56,9 +57,10 @@ pub enum InputError {
 }
 
 impl InputError {
-    /// What to do about it.
-    pub fn hint(&self, path: &str) -> Option<String> {
-        let stem = path.strip_suffix(".wasm").or(path.strip_suffix(".wat")).unwrap_or(path);
+    /// What to do about it; `path` from where the user works, so that a command works as pasted.
+    pub fn hint(&self, path: &Path) -> Option<String> {
+        let path = path.display().to_string();
+        let stem = path.strip_suffix(".wasm").or(path.strip_suffix(".wat")).unwrap_or(&path);
         match self {
             Self::Missing { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
             Self::Missing { folder_missing: true, .. } => {
@@ -82,10 +84,11 @@ impl InputError {
     }
 
     /// The report for the part that has this file.
-    pub(super) fn report(&self, part: &crate::recipe::PartName, path: &str) -> Report {
+    pub(super) fn report(&self, part: &crate::recipe::PartName, written: &Path, path: &Path) -> Report {
+        let written = written.display();
         let what = match self {
-            Self::Pin { .. } => format!("cannot use `{path}` for `{part}`: its digest is not the one that the recipe pins"),
-            _ => format!("cannot use `{path}` for `{part}`: {self}"),
+            Self::Pin { .. } => format!("cannot use `{written}` for `{part}`: its digest is not the one that the recipe pins"),
+            _ => format!("cannot use `{written}` for `{part}`: {self}"),
         };
         let mut report = Report::new(Exit::CouldNot, what);
         if let Self::Pin { found, pinned } = self {

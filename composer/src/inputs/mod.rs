@@ -98,7 +98,7 @@ pub fn read(recipe: &Recipe) -> Result<Inputs, Vec<Report>> {
                     (InputError::Pin { .. }, Some(pin)) => pin.span.clone(),
                     _ => part.path.span.clone(),
                 };
-                let report = error.report(name, &part.path.value.display().to_string());
+                let report = error.report(name, &part.path.value, &folder.join(&part.path.value));
                 reports.push((recipe.source.place(&span), report));
             }
         }

@@ -1,10 +1,10 @@
 //! The rules: one decision for every import.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::{InterfaceId, ItemKind, Type};
 
-use super::error::{Candidate, MissingImport, PlanError};
+use super::error::{Candidate, MissingImport, Near, PlanError};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{self, Capability, FullName};
@@ -50,12 +50,12 @@ pub(super) fn decide(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) 
 /// How the kind of a root import is called in a message.
 fn describe(kind: ItemKind) -> &'static str {
     match kind {
-        ItemKind::Func(_) => "a function",
-        ItemKind::Component(_) => "a component",
-        ItemKind::Module(_) => "a core module",
-        ItemKind::Type(_) => "a type",
-        ItemKind::Value(_) => "a value",
-        ItemKind::Instance(_) => "an instance",
+        ItemKind::Func(_) => "function",
+        ItemKind::Component(_) => "component",
+        ItemKind::Module(_) => "core module",
+        ItemKind::Type(_) => "type",
+        ItemKind::Value(_) => "value",
+        ItemKind::Instance(_) => "instance",
     }
 }
 
@@ -152,6 +152,7 @@ impl Rules<'_> {
                     .iter()
                     .map(|offer| Candidate { part: offer.part.clone(), export: offer.export.to_owned() })
                     .collect(),
+                advised: several.iter().map(|offer| offer.part).find(|part| !self.needs_us(part)).cloned(),
                 has_with: !self.component.with.is_empty(),
             }),
         }
@@ -174,6 +175,21 @@ impl Rules<'_> {
         offers
             .iter()
             .find(|offer| signature::is_subtype(&self.inputs.types, ItemKind::Instance(offer.interface), wanted))
+    }
+
+    /// Whether `part` has its imports, by `with` alone, from this part: it cannot be its provider.
+    fn needs_us(&self, part: &PartName) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![part];
+        while let Some(part) = open.pop() {
+            if part == self.part {
+                return true;
+            }
+            if seen.insert(part) {
+                open.extend(self.recipe.components[part].with.values().map(|provider| &provider.value));
+            }
+        }
+        false
     }
 
     fn mismatch(&self, import: &str, interface: InterfaceId, offer: &Offer) -> PlanError {
@@ -207,7 +223,7 @@ impl Rules<'_> {
             (false, _) => Err(Refusal::Missing(MissingImport {
                 part: self.part.clone(),
                 import: import.to_owned(),
-                note: self.near_miss(import),
+                near: self.near_miss(import),
                 allowed,
                 grantable: capability.is_some(),
             })),
@@ -215,9 +231,9 @@ impl Rules<'_> {
     }
 
     /// What another part, or the launcher, has instead.
-    fn near_miss(&self, import: &str) -> Option<String> {
+    fn near_miss(&self, import: &str) -> Option<Near> {
         if interfaces::is_prerelease_of_known(import) {
-            return Some("the launcher provides releases, not this prerelease".to_owned());
+            return Some(Near { note: "the launcher provides releases, not this prerelease".to_owned(), part: None });
         }
         let wanted = FullName::new(import)?;
         let others = || {
@@ -233,16 +249,17 @@ impl Rules<'_> {
                 (_, Some(version)) => format!("{version}, which is not compatible"),
                 (_, None) => "it without a version".to_owned(),
             };
-            return Some(format!("`{part}` exports {why}"));
+            return Some(Near { note: format!("`{part}` exports {why}"), part: Some(part.clone()) });
         }
         let same_interface =
             others().find(|(_, export)| FullName::new(export).is_some_and(|full| full.interface == wanted.interface));
         if let Some((part, export)) = same_interface {
-            return Some(format!("`{part}` exports `{export}`, of another package"));
+            let note = format!("`{part}` exports `{export}`, of another package");
+            return Some(Near { note, part: Some(part.clone()) });
         }
         let near = interfaces::nearest(import, others().map(|(_, export)| export))?;
         let (part, _) = others().find(|(_, export)| *export == near)?;
-        Some(format!("`{part}` exports `{near}`"))
+        Some(Near { note: format!("`{part}` exports `{near}`"), part: Some(part.clone()) })
     }
 }
 

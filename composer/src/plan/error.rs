@@ -19,12 +19,12 @@ const MAX_NAMES: usize = 8;
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum PlanError {
-    #[error("cannot wire `{part}`: it imports {kind} `{name}`, and only interfaces can be wired")]
+    #[error("cannot wire `{part}`: it imports the {kind} `{name}`, and only interfaces can be wired")]
     RootItem { part: PartName, name: String, kind: &'static str },
     #[error("cannot wire `{provider}` into `{part}`: `{import}` has a different type")]
     Mismatch { part: PartName, import: String, provider: PartName, export: String, differences: Vec<Difference> },
     #[error("cannot wire `{part}`: {} parts export `{import}`", candidates.len())]
-    Ambiguous { part: PartName, import: String, candidates: Vec<Candidate>, has_with: bool },
+    Ambiguous { part: PartName, import: String, candidates: Vec<Candidate>, advised: Option<PartName>, has_with: bool },
     #[error("cannot wire `{provider}` into `{part}`: it does not export `{import}`")]
     WithoutExport { part: PartName, import: String, provider: PartName, exports: Vec<String> },
     #[error("cannot wire `{part}`: `{name}` in its `with` may mean {} imports", imports.len())]
@@ -46,7 +46,7 @@ pub enum PlanError {
     #[error("no part uses the grant `{name}`")]
     UnusedGrant { name: String, fate: Option<(PartName, Decision)> },
     #[error("nothing uses `{part}`")]
-    UnusedPart { part: PartName, exports: Vec<String> },
+    UnusedPart { part: PartName, exports: Vec<String>, fate: Option<(PartName, String, Decision)> },
     #[error("cannot export `{name}`: `{part}` does not export it")]
     NoSuchExport { name: String, part: PartName, exports: Vec<String> },
     #[error("cannot export `{name}`: `{part}` exports it in {} versions", exports.len())]
@@ -84,11 +84,20 @@ pub struct MissingImport {
     /// Full name of the import.
     pub import: String,
     /// What there is instead.
-    pub note: Option<String>,
+    pub near: Option<Near>,
     /// The part's `allow` has it.
     pub allowed: bool,
     /// `[grants]` can have it.
     pub grantable: bool,
+}
+
+/// What there is instead of a missing provider.
+#[derive(Debug)]
+pub struct Near {
+    /// Why it does not do.
+    pub note: String,
+    /// The part that has it.
+    pub part: Option<PartName>,
 }
 
 /// A list or table of a part in the recipe.
@@ -223,6 +232,10 @@ impl PlanError {
             Self::EnvironmentForServer { trigger } => {
                 vec![format!("the application starts with `{trigger}`, and only a command gets variables of the launcher")]
             }
+            Self::UnusedPart { fate: Some((part, import, decision)), .. } => {
+                vec![format!("`{part}` imports `{import}`, and {}", fate(decision))]
+            }
+            Self::UnusedPart { exports, .. } if exports.is_empty() => vec!["it exports nothing".to_owned()],
             Self::UnusedPart { exports, .. } => {
                 vec![format!("it exports {}, and no other part imports that", listed(exports))]
             }
@@ -255,11 +268,11 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::RootItem { part, kind, .. } => {
-                format!("put it into an interface of a WIT package and import that; `{part}` cannot get {kind} from a part")
+                format!("move the {kind} into an interface of a WIT package, and build `{part}` to import that")
             }
             Self::Mismatch { part, provider, differences, import, .. } => mismatch_hint(part, provider, differences, import),
-            Self::Ambiguous { part, import, candidates, has_with } => {
-                let provider = candidates.first()?.part.to_string();
+            Self::Ambiguous { part, import, candidates, advised, has_with } => {
+                let provider = advised.as_ref().unwrap_or(&candidates.first()?.part);
                 let line = entry_line(part, *has_with, "with", &format!("\"{}\" = \"{provider}\"", bare(import)));
                 format!("choose one: {line}")
             }
@@ -289,9 +302,18 @@ impl PlanError {
             }
             Self::EnvironmentForServer { .. } => "remove the grant; `wasi:config` values will do this in a later version".into(),
             Self::UnusedEntry { near: Some(near), .. } => format!("did you mean `{near}`?"),
-            Self::UnusedEntry { part, imports, .. } if imports.is_empty() => format!("remove it; `{part}` imports nothing"),
-            Self::UnusedEntry { part, imports, .. } => format!("remove it; `{part}` imports {}", listed(imports)),
+            Self::UnusedEntry { part, imports, .. } => {
+                format!("remove it; beyond the base set, `{part}` imports {}", listed(imports))
+            }
+            Self::UnusedGrant { name, fate: Some((part, Decision::Launcher(LauncherReason::BaseSet))) } => {
+                format!("allow it: `allow = [\"{}\"]` in `[components.{part}]`; or remove the grant", bare(name))
+            }
             Self::UnusedGrant { .. } => "remove it, or correct its name".into(),
+            Self::UnusedPart { part, exports, .. } if exports.is_empty() => format!("remove `[components.{part}]`"),
+            Self::UnusedPart { part, fate: Some((importer, import, _)), .. } => format!(
+                "remove `[components.{part}]`, or choose it: `with = {{ \"{}\" = \"{part}\" }}` in `[components.{importer}]`",
+                bare(import)
+            ),
             Self::UnusedPart { part, .. } => {
                 format!("remove `[components.{part}]`, or name it in the `with` of the part that should use it")
             }
@@ -407,10 +429,10 @@ fn missing_lines(missing: &[MissingImport]) -> Vec<String> {
     let width = missing.iter().map(|import| import.import.chars().count()).max().unwrap_or(0);
     let line = |missing: &MissingImport| {
         let (part, import) = (missing.part.to_string(), &missing.import);
-        let note = match (&missing.note, missing.allowed) {
-            (Some(note), _) => Some(note.clone()),
+        let note = match (&missing.near, missing.allowed) {
+            (Some(near), _) => Some(near.note.clone()),
             (None, true) if missing.grantable => Some("allowed, and not in `[grants]`".to_owned()),
-            (None, true) => Some("allowed, and this version of the launcher has no such grant".to_owned()),
+            (None, true) => Some("allowed, but it cannot be granted yet".to_owned()),
             (None, false) => None,
         };
         match note {
@@ -422,8 +444,11 @@ fn missing_lines(missing: &[MissingImport]) -> Vec<String> {
 }
 
 fn missing_hint(missing: &[MissingImport]) -> String {
-    let by_habit: Vec<&MissingImport> =
-        missing.iter().filter(|import| interfaces::is_imported_by_habit(&import.import) && !import.allowed).collect();
+    let is_wanted = |import: &MissingImport| import.allowed && import.grantable;
+    let by_habit: Vec<&MissingImport> = missing
+        .iter()
+        .filter(|import| interfaces::is_imported_by_habit(&import.import) && !is_wanted(import))
+        .collect();
     if let Some(first) = by_habit.first() {
         let patterns: BTreeSet<String> = by_habit
             .iter()
@@ -435,6 +460,9 @@ fn missing_hint(missing: &[MissingImport]) -> String {
             .collect();
         let patterns: Vec<String> = patterns.into_iter().collect();
         let deny = format!("add `deny = [{}]` to `[components.{}]`", patterns.join(", "), first.part);
+        if first.allowed {
+            return format!("the launcher cannot provide them yet; if `{}` does not need them, remove the `allow` and {deny}", first.part);
+        }
         return format!("language runtimes import these whether they use them or not; if `{}` does not, {deny}", first.part);
     }
     if let Some(import) = missing.iter().find(|import| import.grantable) {
@@ -447,6 +475,10 @@ fn missing_hint(missing: &[MissingImport]) -> String {
             true => grant,
             false => format!("{grant} and allow it for `{}`", import.part),
         };
+    }
+    if let Some((import, part)) = missing.iter().find_map(|import| Some((import, import.near.as_ref()?.part.as_ref()?))) {
+        let (importer, name) = (&import.part, bare(&import.import));
+        return format!("rebuild `{importer}` or `{part}`, so that both use one version of `{name}`, or add a component that exports it");
     }
     match missing {
         [_] => "add a component that exports it".to_owned(),
@@ -525,22 +557,25 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
             _ => format!("do not deny `{}` for `{part}`, or do not use `{part}` here", bare(import)),
         });
     }
-    let with = |part: &PartName, provider: &PartName| format!("`\"{interface}\" = \"{provider}\"` to the `with` of `[components.{part}]`");
+    let with = |part: &PartName, provider: &PartName| {
+        format!("let `{part}` have it from `{provider}` too: `with = {{ \"{interface}\" = \"{provider}\" }}` in `[components.{part}]`")
+    };
     match edge {
         Edge::Launcher { import, .. } => {
             let Origin::Part(provider) = &first.origin else { return None };
-            Some(format!("let `{provider}` provide `{}` as well, or let the launcher provide `{interface}`", bare(import)))
+            Some(format!("let `{provider}` provide `{}` as well, or do without `{provider}`", bare(import)))
         }
-        Edge::Trigger { part, .. } => Some(format!(
-            "what the launcher calls must use its resources: let `{part}` have `{interface}` from the launcher"
-        )),
+        Edge::Trigger { .. } => {
+            let Origin::Part(provider) = &first.origin else { return None };
+            Some(format!("do without `{provider}`: what the launcher calls must have `{interface}` from the launcher"))
+        }
         Edge::Wire { .. } => match (first, second) {
             // Whoever imports the interface can have it from where the other has it.
             (View { part: Some(part), import: Some(_), .. }, View { origin: Origin::Part(provider), .. }) if part != provider => {
-                Some(format!("both must have it from one provider: add {}", with(part, provider)))
+                Some(with(part, provider))
             }
             (View { origin: Origin::Part(provider), .. }, View { part: Some(part), import: Some(_), .. }) if part != provider => {
-                Some(format!("both must have it from one provider: add {}", with(part, provider)))
+                Some(with(part, provider))
             }
             _ => Some(format!("both must have `{interface}` from one provider")),
         },

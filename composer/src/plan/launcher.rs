@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wac_types::{InterfaceId, ItemKind};
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, OutgoingHttp};
 
-use super::error::{MissingImport, PlanError};
+use super::error::{MissingImport, Near, PlanError};
 use super::exports::Exports;
 use super::{Decision, LauncherImport, LauncherReason, Problems, Wiring, decide};
 use crate::inputs::Inputs;
@@ -156,7 +156,10 @@ fn add_used_types(
                     missing.push(MissingImport {
                         part: part.clone(),
                         import: name.to_owned(),
-                        note: Some(format!("`{user}` comes from the launcher and uses its types")),
+                        near: Some(Near {
+                            note: format!("`{user}` comes from the launcher and uses its types"),
+                            part: None,
+                        }),
                         allowed: false,
                         grantable: false,
                     });

@@ -24,6 +24,7 @@ use wadoo_signing::manifest::{Grant, Trigger};
 use wadoo_signing::report::Report;
 
 pub use error::PlanError;
+pub use show::SCHEMA;
 
 use crate::inputs::Inputs;
 use crate::recipe::{PartName, Recipe, Span};
@@ -199,5 +200,7 @@ fn reports(recipe: &Recipe, problems: Problems) -> Vec<Report> {
         (place, report.what.clone())
     };
     reports.sort_by_key(key);
+    // Two imports may have one problem with one cause.
+    reports.dedup();
     reports
 }

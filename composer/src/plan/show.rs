@@ -8,7 +8,7 @@ use wadoo_signing::manifest::Grant;
 
 use super::{Decision, LauncherImport, LauncherReason, PartPlan, Plan};
 
-/// The number of the JSON form; it changes when a reader could misread it.
+/// The number of the JSON form of a plan; it changes when a reader could misread it.
 pub const SCHEMA: u32 = 1;
 
 impl fmt::Display for Plan {
