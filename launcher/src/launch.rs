@@ -14,12 +14,11 @@ use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact, Why};
 use wadoo_launcher::server::{self, Bound, Drained, Server};
+use wadoo_launcher::trusting::Trusting;
 use wadoo_launcher::verify::AuthenticArtifact;
 use wadoo_launcher::{compat, load, log};
 use wadoo_signing::manifest::{Grant, Manifest, Trigger};
-use wadoo_signing::policy::{FILE_NAME, Policy};
 use wadoo_signing::report::{Exit, Report};
-use wadoo_signing::trust::{Surroundings, TrustError, TrustPlace, TrustStore};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -100,14 +99,7 @@ fn serve(bound: Bound, loaded: Loaded, drain: Duration, start: Instant) -> Resul
 /// Everything that must hold before a byte of the payload is read: trust, policy, framing, signature, and
 /// that this machine is the one that the payload was compiled for.
 fn authenticate(options: &Options) -> Result<AuthenticArtifact, Report> {
-    let surroundings = Surroundings::of_process();
-    let place = TrustPlace::resolve(options.trust.as_deref(), &surroundings)?;
-    let policy = Policy::read(&surroundings.system, Some(place.folder()))?;
-    if policy.system_only && !matches!(place, TrustPlace::System(_)) {
-        let system = surroundings.system;
-        return Err(TrustError::SystemOnly { policy: system.join(FILE_NAME), system }.into());
-    }
-    let store = TrustStore::read(&place)?;
+    let Trusting { store, policy } = Trusting::of_process(options.trust.as_deref())?;
     let open = OpenOptions { map_in_place: options.map_in_place, sealed: policy.sealed };
     let authentic = UnverifiedArtifact::open(&options.artifact, &open)?.authenticate(
         &store,
