@@ -31,6 +31,9 @@ pub enum NameError {
     /// All of a package where one interface is expected.
     #[error("it is a pattern, expected one interface, like `wasi:http/types`")]
     Pattern,
+    /// Neither an interface nor all of a package.
+    #[error("expected an interface, like `wasi:http/client`, or all of a package, like `wasi:sockets/*`")]
+    InterfaceOrPackage,
 }
 
 impl Refusal for NameError {
@@ -41,8 +44,8 @@ impl Refusal for NameError {
     fn meant(&self, text: &str) -> Option<String> {
         match self {
             Self::Kebab => kebab_of(text),
-            Self::Interface => interface_of(text),
-            Self::Version => version_of(text),
+            Self::Interface | Self::InterfaceOrPackage => interface_of(text),
+            Self::Version => version_of(text).or_else(|| interface_of(text)),
             Self::Length | Self::Pattern => None,
         }
     }
@@ -236,10 +239,13 @@ impl FromStr for InterfacePattern {
         let (id, version) = split_version(text)?;
         match id.strip_suffix("/*") {
             Some(package) => {
-                check_package(package)?;
+                check_package(package).map_err(|_| NameError::InterfaceOrPackage)?;
                 Ok(Self::Package { package: package.to_owned(), version })
             }
-            None => text.parse().map(Self::Interface),
+            None => text.parse().map(Self::Interface).map_err(|error| match error {
+                NameError::Interface | NameError::Pattern => NameError::InterfaceOrPackage,
+                other => other,
+            }),
         }
     }
 }
@@ -302,7 +308,7 @@ mod tests {
         }
         assert_eq!("wasi:http/types@0.3".parse::<InterfaceName>(), Err(NameError::Version));
         assert_eq!("wasi:http/*".parse::<InterfaceName>(), Err(NameError::Pattern));
-        assert_eq!("wasi:http/ty*".parse::<InterfacePattern>(), Err(NameError::Pattern));
+        assert_eq!("wasi:http/ty*".parse::<InterfacePattern>(), Err(NameError::InterfaceOrPackage));
     }
 
     #[test]
@@ -343,6 +349,7 @@ mod tests {
             ("wasi:http:types", "wasi:http/types"),
             ("wasi:http/types@0.3", "wasi:http/types@0.3.0"),
             ("wasi:http/types@v0.3.0", "wasi:http/types@0.3.0"),
+            ("wasi:sockets@0.2.0/*", "wasi:sockets/*@0.2.0"),
         ] {
             assert_eq!(interface(text).as_deref(), Some(meant), "{text}");
         }

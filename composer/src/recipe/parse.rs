@@ -11,7 +11,7 @@ use toml::Spanned as Node;
 use toml::de::{DeTable, DeValue};
 use wadoo_signing::report::{Exit, Report};
 
-use super::problems::{Problems, Refusal, Table, Unsupported, not_supported};
+use super::problems::{Problems, Refusal, Table, Unsupported};
 use super::source::{SourceText, Span, Spanned};
 use super::syntax::{clipped, quoted};
 use super::{
@@ -132,7 +132,7 @@ const ROOT_LATER: &[Unsupported] = &[
 ];
 
 fn read_root(entries: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Parsed> {
-    let root = Table { name: "the recipe".to_owned(), entries, span: 0..1 };
+    let root = Table { name: "the recipe".to_owned(), entries, span: 0..1, is_root: true };
     // What another format means is not known here, so nothing else is said of it.
     read_format(&root, problems).ok()?;
     problems.check_keys(&root, ROOT, ROOT_LATER);
@@ -161,7 +161,7 @@ struct OtherFormat;
 fn read_format(root: &Table<'_>, problems: &mut Problems<'_>) -> Result<(), OtherFormat> {
     let Some(value) = root.entries.get("recipe") else {
         let report = Report::new(Exit::CouldNot, "the recipe does not say its format");
-        problems.add_missing(&root.span, report.hint("make `recipe = 1` the first line"));
+        problems.add_absent(root, "recipe", report.hint("make `recipe = 1` the first line"));
         return Ok(());
     };
     match value.get_ref() {
@@ -169,7 +169,12 @@ fn read_format(root: &Table<'_>, problems: &mut Problems<'_>) -> Result<(), Othe
             FORMAT => Ok(()),
             other => {
                 let report = Report::new(Exit::CouldNot, format!("the recipe has format {}", clipped(other)));
-                problems.add(&value.span(), report.because(format!("this version reads format {FORMAT}")));
+                problems.add(
+                    &value.span(),
+                    report.because(format!("this version reads format {FORMAT}")).hint(format!(
+                        "write `recipe = {FORMAT}`, or use the version of wadoo that it was written for"
+                    )),
+                );
                 Err(OtherFormat)
             }
         },
@@ -214,8 +219,9 @@ fn read_app(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<App> {
     let table = sub_table(root, "app", problems).or_else(|| {
         if !root.entries.contains_key("app") {
             let report = Report::new(Exit::CouldNot, "the recipe has no `[app]`");
-            problems.add_missing(
-                &root.span,
+            problems.add_absent(
+                root,
+                "app",
                 report.hint("add a table: `[app]` with `name = \"…\"` and `version = \"0.1.0\"`"),
             );
         }
@@ -236,31 +242,41 @@ fn read_app(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<App> {
         .and_then(|value| problems.parsed::<FullVersion>("`app.version`", value));
     let serial = match table.entries.get("serial") {
         Some(value) => problems.number("`app.serial`", value, 0, MAX_SERIAL),
-        None => serial_of(&version.as_ref()?.value.0).or_else(|| {
-            let report = Report::new(Exit::CouldNot, "`app.version` does not say which artifact is later").because(
-                "a major number up to 899999, minor and patch up to 99999, and no prerelease make a serial",
-            );
-            let span = version.as_ref().map_or(0..0, |version| version.span.clone());
-            problems.add(&span, report.hint("add a number that grows with every version: `serial = 1`"));
-            None
-        }),
+        None => version.as_ref().and_then(|version| derived_serial(version, problems)),
     };
     Some(App { name: name?.value, version: version?.value.0, serial: serial? })
 }
 
+/// A serial for a recipe that has none: the version's.
+fn derived_serial(version: &Spanned<FullVersion>, problems: &mut Problems<'_>) -> Option<u64> {
+    let FullVersion(number) = &version.value;
+    let serial = serial_of(number);
+    if serial.is_none() {
+        let why = if number.pre.is_empty() {
+            "there is room for a major number up to 899999, minor and patch numbers up to 99999"
+        } else {
+            "a prerelease would have the serial of its release"
+        };
+        let what = format!("no serial can be derived from version {}", quoted(&number.to_string()));
+        let report = Report::new(Exit::CouldNot, what).because(why);
+        problems.add(&version.span, report.hint("add a number that grows with every version: `serial = 1`"));
+    }
+    serial
+}
+
 fn read_components(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTreeMap<PartName, Component>> {
-    let none = |problems: &mut Problems<'_>, span: &Span| {
+    let none = |problems: &mut Problems<'_>, table: &Table<'_>| {
         let report = Report::new(Exit::CouldNot, "the recipe has no components")
             .hint("add a table for each part: `[components.NAME]` with `path = \"….wasm\"`");
-        problems.add_missing(span, report);
+        problems.add_absent(table, "components", report);
         None
     };
     if !root.entries.contains_key("components") {
-        return none(problems, &root.span);
+        return none(problems, root);
     }
     let table = sub_table(root, "components", problems)?;
     match table.entries.len() {
-        0 => return none(problems, &table.span),
+        0 => return none(problems, &table),
         count if count > MAX_PARTS => {
             let report = Report::new(Exit::CouldNot, format!("the recipe has {count} parts"));
             problems.add(&table.span, report.because(format!("expected at most {MAX_PARTS}")));
@@ -274,6 +290,13 @@ fn read_components(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTre
     for (key, value) in table.entries {
         let name = problems.parse_text::<PartName>("a part's name", key.get_ref(), &key.span());
         let title = format!("`[components.{}]`", clipped(key.get_ref()));
+        if let DeValue::String(path) = value.get_ref() {
+            let report = Report::new(Exit::CouldNot, format!("{title} is a string, expected a table"));
+            let hint = format!("write `{} = {{ path = \"{}\" }}`", clipped(key.get_ref()), clipped(path));
+            problems.add(&value.span(), report.hint(hint));
+            whole = false;
+            continue;
+        }
         let part = problems
             .table(title, key.span(), value)
             .and_then(|part| read_component(&part, key, &names, problems));
@@ -350,8 +373,8 @@ fn read_component(
 fn read_path(value: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<Spanned<PathBuf>> {
     let text = problems.string("`path`", value)?;
     if text.contains(['*', '?', '[']) {
-        problems
-            .add(&value.span(), not_supported("a pattern in `path`", "name each file in a part of its own"));
+        let report = Report::new(Exit::CouldNot, "a pattern in `path` is not supported by this version yet");
+        problems.add(&value.span(), report.hint("give each file a part of its own"));
         return None;
     }
     if text.len() > MAX_PATH || text.contains(char::is_control) {
@@ -361,7 +384,8 @@ fn read_path(value: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<S
         return None;
     }
     if text.contains("://") {
-        problems.add(&value.span(), not_supported("an address in `path`", "name a file of this machine"));
+        let report = Report::new(Exit::CouldNot, "an address in `path` is not supported by this version yet");
+        problems.add(&value.span(), report.hint("download it, and name the file"));
         return None;
     }
     Some(Spanned { value: PathBuf::from(text), span: value.span() })
@@ -407,11 +431,22 @@ fn read_part(
     let report = Report::new(Exit::CouldNot, format!("there is no part `{}`", part.value));
     let hint = match interfaces::nearest(part.value.as_str(), names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the parts are {}", super::problems::listed(names)),
+        None => parts(names),
     };
     // It may stand in a line that could not be read.
     problems.add_missing(&part.span, report.hint(hint));
     None
+}
+
+/// The parts that there are, as far as a line can hold them.
+fn parts(names: &[&str]) -> String {
+    const SHOWN: usize = 12;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| quoted(name)).collect();
+    match names.len() {
+        1 => format!("the only part is {}", shown.concat()),
+        count if count > SHOWN => format!("the parts are {} and {} more", shown.join(", "), count - SHOWN),
+        _ => format!("the parts are {}", shown.join(", ")),
+    }
 }
 
 fn read_patterns(

@@ -8,7 +8,7 @@ use wadoo_signing::digest::{DigestError, Sha256Digest};
 use wadoo_signing::report::{Exit, Report};
 
 use super::source::{SourceText, Span};
-use super::syntax::{self, quoted};
+use super::syntax::{self, clipped, quoted};
 use crate::interfaces;
 
 /// The most problems that are reported of one recipe. What a text of noise would give is noise.
@@ -49,6 +49,7 @@ pub(super) struct Table<'t> {
     pub(super) name: String,
     pub(super) entries: &'t DeTable<'t>,
     pub(super) span: Span,
+    pub(super) is_root: bool,
 }
 
 /// A key that the format has and this version cannot enforce.
@@ -90,6 +91,14 @@ impl<'a> Problems<'a> {
         }
     }
 
+    /// Adds that `table` lacks `key`, unless it has a key that was probably meant to be this one: that one is
+    /// reported, and two messages for one cause would be one too many.
+    pub(super) fn add_absent(&mut self, table: &Table<'_>, key: &str, report: Report) {
+        if !table.entries.keys().any(|other| nearest(other.get_ref(), [key]).is_some()) {
+            self.add_missing(&table.span, report);
+        }
+    }
+
     /// Everything, in the order of the text.
     pub(super) fn into_reports(mut self) -> Vec<Report> {
         self.found.sort_by(|(a, x), (b, y)| (a.start, &x.what).cmp(&(b.start, &y.what)));
@@ -106,19 +115,25 @@ impl<'a> Problems<'a> {
 
     /// Refuses every key of `table` that is not known, with the nearest that is.
     pub(super) fn check_keys(&mut self, table: &Table<'_>, known: &[&str], unsupported: &[Unsupported]) {
-        for (key, _) in table.entries {
+        for (key, value) in table.entries {
             let (name, span) = (key.get_ref().as_ref(), key.span());
             if known.contains(&name) {
                 continue;
             }
+            // At the root, most keys are the names of tables.
+            let called = match (table.is_root, value.get_ref()) {
+                (true, DeValue::Table(_) | DeValue::Array(_)) => quoted(&format!("[{name}]")),
+                (true, _) => quoted(name),
+                _ => format!("{} in {}", quoted(name), table.name),
+            };
             if let Some((_, why)) = unsupported.iter().find(|(unsupported, _)| *unsupported == name) {
-                self.add(&span, not_supported(&format!("`{name}` in {}", table.name), why));
+                self.add(&span, not_supported(&called, why));
                 continue;
             }
-            let report =
-                Report::new(Exit::CouldNot, format!("unknown key {} in {}", quoted(name), table.name));
+            let kind = if called.starts_with("`[") { "table" } else { "key" };
+            let report = Report::new(Exit::CouldNot, format!("unknown {kind} {called}"));
             let all = known.iter().chain(unsupported.iter().map(|(name, _)| name)).copied();
-            let hint = match (belongs(name), interfaces::nearest(name, all)) {
+            let hint = match (belongs(name), nearest(name, all)) {
                 (Some(table), _) => format!("`{name}` belongs {table}"),
                 (None, Some(near)) => format!("did you mean `{near}`?"),
                 (None, None) => format!("{} knows {}", table.name, listed(known)),
@@ -148,7 +163,7 @@ impl<'a> Problems<'a> {
         let value = table.entries.get(key);
         if value.is_none() {
             let report = Report::new(Exit::CouldNot, format!("{} has no `{key}`", table.name));
-            self.add_missing(&table.span, report.hint(format!("add a line: `{key} = {example}`")));
+            self.add_absent(table, key, report.hint(format!("add `{key} = {example}`")));
         }
         value
     }
@@ -224,7 +239,8 @@ impl<'a> Problems<'a> {
         let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         let fitting = number.filter(|number| (least..=most).contains(number));
         if fitting.is_none() {
-            let report = Report::new(Exit::CouldNot, format!("{what} cannot be {integer}"));
+            let report =
+                Report::new(Exit::CouldNot, format!("{what} cannot be {}", quoted(&integer.to_string())));
             self.add(&value.span(), report.because(format!("expected a number from {least} to {most}")));
         }
         fitting
@@ -239,7 +255,7 @@ impl<'a> Problems<'a> {
     ) -> Option<Table<'t>> {
         let name = name.into();
         match value.get_ref() {
-            DeValue::Table(entries) => Some(Table { name, entries, span }),
+            DeValue::Table(entries) => Some(Table { name, entries, span, is_root: false }),
             other => self.wrong_type(&name, other, "a table", &value.span()),
         }
     }
@@ -257,7 +273,7 @@ impl<'a> Problems<'a> {
         let items: Vec<_> = items.iter().collect();
         if items.is_empty() {
             let report = Report::new(Exit::CouldNot, format!("{what} is empty"));
-            self.add(&value.span(), report.hint("leave the line out, or add to the list"));
+            self.add(&value.span(), report.hint("list at least one entry, or leave it out"));
             return None;
         }
         if items.len() > most {
@@ -268,8 +284,15 @@ impl<'a> Problems<'a> {
         Some(items)
     }
 
-    fn wrong_type<T>(&mut self, what: &str, found: &DeValue<'_>, expected: &str, span: &Span) -> Option<T> {
-        let found = match found {
+    /// Refuses a value of another type than `expected`, which is a noun: `a list`.
+    pub(super) fn wrong_type<T>(
+        &mut self,
+        what: &str,
+        found: &DeValue<'_>,
+        expected: &str,
+        span: &Span,
+    ) -> Option<T> {
+        let noun = match found {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "a whole number",
             DeValue::Float(_) => "a fraction",
@@ -278,9 +301,32 @@ impl<'a> Problems<'a> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        self.add(span, Report::new(Exit::CouldNot, format!("{what} is {found}, expected {expected}")));
+        let report = Report::new(Exit::CouldNot, format!("{what} is {noun}, expected {expected}"));
+        let written = self.source.text().get(span.clone()).unwrap_or_default();
+        let hint = match (found, expected) {
+            (DeValue::Array(_), "a table") if written.starts_with("[[") => {
+                Some("write the table's name in single brackets, `[…]`".to_owned())
+            }
+            (DeValue::String(text), "a list") => Some(format!("write `[\"{}\"]`", clipped(text))),
+            (DeValue::String(text), "a whole number") if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(format!("write `{}`, without quotes", clipped(text)))
+            }
+            _ => None,
+        };
+        let report = match hint {
+            Some(hint) => report.hint(hint),
+            None => report,
+        };
+        self.add(span, report);
         None
     }
+}
+
+/// A longer word is no misspelling of anything that a recipe knows.
+const LONGEST_WORD: usize = 64;
+
+fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() <= LONGEST_WORD { interfaces::nearest(word, candidates) } else { None }
 }
 
 /// Every key and where it belongs, for one that stands in the wrong table.

@@ -93,24 +93,29 @@ fn size(
     value: &Node<DeValue<'_>>,
     (least, most): (u64, u64),
 ) -> Option<u64> {
-    if value.get_ref().is_integer() {
-        return problems.number(what, value, least, most);
-    }
-    let text = problems.string(what, value)?;
-    let size = quantity::size(text)
-        .map_err(|wrong| problems.refuse(what, text, wrong.because, wrong.meant, &value.span()))
-        .ok()?;
+    let (text, size) = match value.get_ref() {
+        DeValue::Integer(number) => {
+            (number.to_string(), u64::from_str_radix(number.as_str(), number.radix()).unwrap_or(u64::MAX))
+        }
+        DeValue::String(text) => {
+            let size = quantity::size(text)
+                .map_err(|wrong| problems.refuse(what, text, wrong.because, wrong.meant, &value.span()));
+            (text.clone().into_owned(), size.ok()?)
+        }
+        other => return problems.wrong_type(what, other, "a size like `64MiB`", &value.span()),
+    };
     if (least..=most).contains(&size) {
         return Some(size);
     }
     let because = format!("expected {} to {}", bytes(least), bytes(most));
-    problems.refuse(what, text, because, None, &value.span());
+    problems.refuse(what, &text, because, None, &value.span());
     None
 }
 
 fn duration(problems: &mut Problems<'_>, what: &str, value: &Node<DeValue<'_>>) -> Option<Duration> {
     if let DeValue::Integer(number) = value.get_ref() {
-        let report = Report::new(Exit::CouldNot, format!("{what} is {number}, without a unit"));
+        let report =
+            Report::new(Exit::CouldNot, format!("{what} is {}, without a unit", quoted(number.as_str())));
         problems.add(&value.span(), report.hint(format!("write seconds as `\"{number}s\"`")));
         return None;
     }
@@ -221,6 +226,12 @@ fn known(
     let text = problems.string(what, value)?;
     if words.contains(&text) {
         return Some(Spanned { value: text.to_owned(), span: value.span() });
+    }
+    if text == "native" {
+        let report = Report::new(Exit::CouldNot, format!("{what} cannot be `native`"))
+            .because("the same recipe gives the same code on every machine, so the level has a name");
+        problems.add(&value.span(), report.hint(format!("choose one of {}", listed(words))));
+        return None;
     }
     let near = interfaces::nearest(text, words.iter().copied()).map(str::to_owned);
     problems.refuse(what, text, format!("this version knows {}", listed(words)), near, &value.span());

@@ -23,7 +23,7 @@ const PHRASES: &[Phrase] = &[
     ("invalid literal string", "a string is not closed", Some("strings begin and end with `'`, in one line")),
     ("invalid multi-line basic string", "a string is not closed", Some("end it with `\"\"\"`")),
     ("invalid multi-line literal string", "a string is not closed", Some("end it with `'''`")),
-    ("key with no value", "a key has no value", Some("write `key = value`")),
+    ("key with no value", "a `=` is missing", Some("write `key = value`")),
     ("missing value", "a key has no value", Some("write `key = value`")),
     ("missing assignment", "a key has no value", Some("write `key = value`")),
     ("missing key", "a value has no key", Some("write `key = value`")),
@@ -110,6 +110,10 @@ fn unquoted_key(text: &str, span: &Span) -> (Span, Report) {
 /// `path = guests/cart.wasm`: the rest of the line, up to what can end a value.
 fn unquoted_string(text: &str, span: &Span) -> (Span, Report) {
     let word = word(text, span, |c| c.is_whitespace() || "=[]{},\"'#".contains(c));
+    if word.is_empty() {
+        let report = Report::new(Exit::CouldNot, "the recipe is not TOML: a key has no value");
+        return (word, report.hint("write `key = value`"));
+    }
     let report = Report::new(Exit::CouldNot, "the recipe is not TOML: a value is not in quotes");
     let hint = format!("put it in quotes: `\"{}\"`", clipped(&text[word.clone()]));
     (word, report.hint(hint))
