@@ -5,6 +5,7 @@
 //!
 //! Maps are ordered by name, never by place in the file: two recipes that say the same give the same bytes.
 
+mod components;
 mod file;
 mod grants;
 mod names;

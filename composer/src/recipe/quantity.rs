@@ -113,10 +113,11 @@ mod tests {
             ("64 MiB", "64MiB"),
             ("1.5GiB", "1536MiB"),
             ("2k", "2KiB"),
+            ("1.5KiB", "1536"),
         ] {
             assert_eq!(size(text).unwrap_err().meant.as_deref(), Some(meant), "{text}");
         }
-        for none in ["64TiB", "", "1.2.3MiB", "MiB", "1.5KiB"] {
+        for none in ["64TiB", "", "1.2.3MiB", "MiB", "1.0001MiB"] {
             assert_eq!(size(none).unwrap_err().meant, None, "{none}");
         }
         for bad in ["", "MiB", "-1MiB", "1.5GiB", " 1MiB", "1 MiB", "0x10", "1e3", "99999999999GiB"] {
