@@ -123,30 +123,24 @@ async fn head(
             *guest = None;
             failure = result.err();
         }
-        // A head that came with the failure of what follows it is still a head: the body will tell.
-        match Pin::new(&mut answered).poll(context) {
-            Poll::Ready(Ok(Ok(response))) => {
-                if let Some(error) = failure.take() {
-                    title.failed(&error);
-                }
-                return Poll::Ready(Ok(response));
-            }
-            Poll::Ready(Ok(Err(error))) => {
-                return Poll::Ready(Err(title.refuse(&failure.take().unwrap_or(error))));
-            }
-            Poll::Ready(Err(oneshot::Canceled)) if guest.is_none() => {
-                return Poll::Ready(Err(match failure.take() {
-                    Some(error) => title.refuse(&error),
-                    None => title.silent(),
-                }));
-            }
-            Poll::Ready(Err(oneshot::Canceled)) | Poll::Pending => {}
-        }
         if let Poll::Ready(breach) = breach.poll(context) {
             return Poll::Ready(Err(match breach {
                 Breach::Stalled => Problem::BodyStalled(app.body_timeout()),
                 Breach::TooLarge => Problem::BodyTooLarge(app.limits().request_body),
             }));
+        }
+        // Nothing was sent yet, so a failure that came together with the head can still be told.
+        if let Some(error) = failure.take() {
+            return Poll::Ready(Err(title.refuse(&error)));
+        }
+        match Pin::new(&mut answered).poll(context) {
+            Poll::Ready(Ok(Ok(response))) => return Poll::Ready(Ok(response)),
+            Poll::Ready(Ok(Err(error))) => return Poll::Ready(Err(title.refuse(&error))),
+            Poll::Ready(Err(oneshot::Canceled)) if guest.is_none() => {
+                return Poll::Ready(Err(title.silent()));
+            }
+            // The guest gave up its answer and still runs: it may yet trap, or return.
+            Poll::Ready(Err(oneshot::Canceled)) | Poll::Pending => {}
         }
         if let Poll::Ready(Some(())) = timer.as_mut().poll(context) {
             let limit = app.timeout().unwrap_or_default();

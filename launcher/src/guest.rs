@@ -34,7 +34,7 @@ pub(crate) struct Call {
     pub(crate) answer: oneshot::Sender<Answer>,
     /// Resolves when nobody wants more of the response's body.
     pub(crate) body_ended: oneshot::Receiver<()>,
-    /// Set when the guest failed, before its store goes and the body that it was writing looks finished.
+    /// Set when the guest failed, before its store goes: a body whose store is gone looks finished.
     pub(crate) failed: Arc<AtomicBool>,
 }
 
@@ -50,9 +50,7 @@ pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Gues
             Ok(proxy @ Proxy::P3(_)) => handle_03(&mut store, &proxy, request, answer, body_ended).await,
             Err(error) => Err(error),
         };
-        if result.is_err() {
-            failed.store(true, Ordering::Release);
-        }
+        failed.store(result.is_err(), Ordering::Release);
         result
     })
 }
