@@ -34,7 +34,6 @@ const PROPOSALS: &[(&str, bool, &str)] = &[
     ("fixed-length lists", false, "(component (type (list u8 4)))"),
     ("maps", false, "(component (type (map string u8)))"),
     ("implements", false, "(component (import \"a\" (implements \"b:c/d\") (instance)))"),
-    ("values", false, "(component (import \"a\" (value u8)))"),
 ];
 
 #[test]
