@@ -61,8 +61,8 @@ fn unenforceable(error: PolicyError) -> Report {
                 None => report,
             }
         }
-        PolicyError::Unknown { message, .. } => report
-            .because(message)
-            .hint("a policy of this version knows `trust = \"system-only\"`, `verify = \"sealed\"` and `threshold`"),
+        PolicyError::Unknown { message, .. } => report.because(message).hint(
+            "a policy of this version knows `trust = \"system-only\"`, `verify = \"sealed\"` and `threshold`",
+        ),
     }
 }

@@ -144,7 +144,8 @@ impl Rules<'_> {
         let others = self.recipe.components.keys().filter(|other| *other != self.part);
         let offers: Vec<Vec<Offer>> =
             others.map(|other| self.offers_of(other, import)).filter(|offers| !offers.is_empty()).collect();
-        let fitting: Vec<&Offer> = offers.iter().filter_map(|offers| self.fitting(offers, interface)).collect();
+        let fitting: Vec<&Offer> =
+            offers.iter().filter_map(|offers| self.fitting(offers, interface)).collect();
         match (fitting.as_slice(), offers.first().and_then(|offers| offers.first())) {
             ([offer], _) => Ok(Some(offer.wire(false))),
             ([], None) => Ok(None),
@@ -170,15 +171,17 @@ impl Rules<'_> {
             .filter(|(export, _)| interfaces::compatible(export, import))
             .map(|(export, interface)| Offer { part: provider, export, interface })
             .collect();
-        offers.sort_by_key(|offer| (offer.export != import, std::cmp::Reverse(interfaces::version(offer.export))));
+        offers.sort_by_key(|offer| {
+            (offer.export != import, std::cmp::Reverse(interfaces::version(offer.export)))
+        });
         offers
     }
 
     fn fitting<'b>(&self, offers: &'b [Offer<'b>], interface: InterfaceId) -> Option<&'b Offer<'b>> {
         let wanted = ItemKind::Instance(interface);
-        offers
-            .iter()
-            .find(|offer| signature::is_subtype(&self.inputs.types, ItemKind::Instance(offer.interface), wanted))
+        offers.iter().find(|offer| {
+            signature::is_subtype(&self.inputs.types, ItemKind::Instance(offer.interface), wanted)
+        })
     }
 
     /// Whether `part` has its imports, by `with` alone, from this part: it cannot be its provider.
@@ -237,14 +240,18 @@ impl Rules<'_> {
     /// What another part, or the launcher, has instead.
     fn near_miss(&self, import: &str) -> Option<Near> {
         if interfaces::is_prerelease_of_known(import) {
-            return Some(Near { note: "the launcher provides releases, not this prerelease".to_owned(), part: None });
+            return Some(Near {
+                note: "the launcher provides releases, not this prerelease".to_owned(),
+                part: None,
+            });
         }
         let wanted = FullName::new(import)?;
         let others = || {
             let parts = self.recipe.components.keys().filter(|other| *other != self.part);
             parts.flat_map(|part| self.inputs.exported_instances(part).map(move |(export, _)| (part, export)))
         };
-        let same_id = others().find(|(_, export)| FullName::new(export).is_some_and(|full| full.id == wanted.id));
+        let same_id =
+            others().find(|(_, export)| FullName::new(export).is_some_and(|full| full.id == wanted.id));
         if let Some((part, export)) = same_id {
             let why = match (&wanted.version, interfaces::version(export)) {
                 (Some(a), Some(b)) if !a.pre.is_empty() || !b.pre.is_empty() => {
@@ -255,8 +262,8 @@ impl Rules<'_> {
             };
             return Some(Near { note: format!("`{part}` exports {why}"), part: Some(part.clone()) });
         }
-        let same_interface =
-            others().find(|(_, export)| FullName::new(export).is_some_and(|full| full.interface == wanted.interface));
+        let same_interface = others()
+            .find(|(_, export)| FullName::new(export).is_some_and(|full| full.interface == wanted.interface));
         if let Some((part, export)) = same_interface {
             let note = format!("`{part}` exports `{export}`, of another package");
             return Some(Near { note, part: Some(part.clone()) });

@@ -18,17 +18,29 @@ use crate::{component, run};
 /// One component a proposal, with whether the engine is expected to have it.
 const PROPOSALS: &[(&str, bool, &str)] = &[
     ("simd", true, "(component (core module (func (result v128) v128.const i64x2 0 0)))"),
-    ("relaxed simd", true, "(component (core module (func (param v128 v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 1)))))"),
+    (
+        "relaxed simd",
+        true,
+        "(component (core module (func (param v128 v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 1)))))",
+    ),
     ("tail calls", true, "(component (core module (func return_call 0)))"),
     ("multiple memories", true, "(component (core module (memory 1) (memory 1)))"),
     ("memory64", true, "(component (core module (memory i64 1)))"),
-    ("extended constants", true, "(component (core module (global i32 (i32.add (i32.const 1) (i32.const 2)))))"),
+    (
+        "extended constants",
+        true,
+        "(component (core module (global i32 (i32.add (i32.const 1) (i32.const 2)))))",
+    ),
     ("async functions", true, "(component (import \"a:b/c\" (instance (export \"f\" (func async)))))"),
     ("streams", true, "(component (type (stream u8)))"),
     ("shared memory", false, "(component (core module (memory 1 1 shared)))"),
     ("structs", false, "(component (core module (type (struct)) (func (param (ref null 0)))))"),
     ("exceptions", false, "(component (core module (tag)))"),
-    ("wide arithmetic", false, "(component (core module (func (param i64 i64 i64 i64) (result i64 i64) (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))))"),
+    (
+        "wide arithmetic",
+        false,
+        "(component (core module (func (param i64 i64 i64 i64) (result i64 i64) (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))))",
+    ),
     ("custom page sizes", false, "(component (core module (memory 1 (pagesize 1))))"),
     ("error contexts", false, "(component (type error-context))"),
     ("fixed-length lists", false, "(component (type (list u8 4)))"),
