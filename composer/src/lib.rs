@@ -4,6 +4,7 @@
 //! `keys`, the commands); `recipe`, `plan`, `link`, `describe`, `package` take values and return values.
 
 pub mod artifact;
+pub mod cli;
 pub mod compile;
 pub mod describe;
 pub mod features;
@@ -12,7 +13,9 @@ pub mod interfaces;
 pub mod keys;
 pub mod link;
 pub mod output;
+pub mod pipeline;
 pub mod plan;
 pub mod recipe;
 pub mod signature;
 pub mod target;
+pub mod watch;

@@ -110,13 +110,20 @@ impl Target {
         cpu.fits(triple).then_some(Self { triple, cpu })
     }
 
-    /// The machine that composes, where it is a supported target; else x86-64 Linux.
-    pub fn default_triple() -> &'static str {
+    /// The machine that composes, if this version compiles for it and the CPU level is one of its own.
+    pub fn here(cpu: CpuLevel) -> Option<Self> {
         let here = target_lexicon::HOST;
         let same = |triple: &target_lexicon::Triple| {
             triple.architecture == here.architecture && triple.operating_system == here.operating_system
         };
-        TRIPLES.into_iter().find(|triple| triple.parse().as_ref().is_ok_and(same)).unwrap_or(TRIPLES[0])
+        let triple = TRIPLES.into_iter().find(|triple| triple.parse().as_ref().is_ok_and(same))?;
+        Self::new(triple, cpu)
+    }
+
+    /// The target of a recipe that names none: the machine that composes, or x86-64 Linux where that is not a
+    /// supported target.
+    pub fn default_triple() -> &'static str {
+        Self::here(CpuLevel::Baseline).map_or(TRIPLES[0], |target| target.triple)
     }
 
     /// The target triple.

@@ -95,7 +95,7 @@ fn explain(bytes: &[u8], error: &wasmparser::BinaryReaderError) -> InputError {
     if let Some(proposal) = features::missing(bytes) {
         return InputError::Proposal { proposal };
     }
-    InputError::Invalid { offset: error.offset() as u64, message: error.message().to_lowercase() }
+    InputError::Invalid { offset: error.offset(), message: error.message().to_lowercase() }
 }
 
 /// The names of the component's own imports and exports, not those of what is nested in it.

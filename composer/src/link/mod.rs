@@ -122,7 +122,7 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkEr
             Some(id) => *id,
             None => {
                 let id = graph.register_package(inputs.package(part).clone()).map_err(LinkError::graph)?;
-                packages.insert(planned.digest.clone(), id);
+                packages.insert(planned.digest, id);
                 id
             }
         };

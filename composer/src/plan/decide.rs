@@ -21,11 +21,11 @@ pub(super) fn decide(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) 
         for (import, kind) in &inputs.world(part).imports {
             let decided = match kind {
                 ItemKind::Instance(interface) => rules.decide(import, *interface),
-                other => Err(Refusal::Problem(PlanError::RootItem {
+                other => Err(Refusal::Problem(Box::new(PlanError::RootItem {
                     part: part.clone(),
                     name: import.clone(),
                     kind: describe(*other),
-                })),
+                }))),
             };
             match decided {
                 Ok(decision) => {
@@ -34,7 +34,7 @@ pub(super) fn decide(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) 
                 Err(Refusal::Missing(import)) => missing.push(import),
                 Err(Refusal::Problem(problem)) => {
                     let span = rules.with(import).map_or(&component.span, |(_, provider)| &provider.span);
-                    problems.push((Some(span.clone()), problem));
+                    problems.push((Some(span.clone()), *problem));
                 }
             }
         }
@@ -62,7 +62,7 @@ fn describe(kind: ItemKind) -> &'static str {
 /// Why an import has no decision. Missing imports of all parts are told together.
 enum Refusal {
     Missing(MissingImport),
-    Problem(PlanError),
+    Problem(Box<PlanError>),
 }
 
 /// The rules for one part.
@@ -108,7 +108,7 @@ impl Rules<'_> {
         interface: InterfaceId,
         name: &InterfaceName,
         provider: &PartName,
-    ) -> Result<Decision, PlanError> {
+    ) -> Result<Decision, Box<PlanError>> {
         let meant: Vec<String> = self
             .inputs
             .world(self.part)
@@ -119,11 +119,11 @@ impl Rules<'_> {
             .cloned()
             .collect();
         if meant.iter().any(|other| interfaces::track(other) != interfaces::track(import)) {
-            return Err(PlanError::WithUnclear {
+            return Err(Box::new(PlanError::WithUnclear {
                 part: self.part.clone(),
                 name: name.to_string(),
                 imports: meant,
-            });
+            }));
         }
         let offers = self.offers_of(provider, import);
         if let Some(offer) = self.fitting(&offers, interface) {
@@ -131,16 +131,16 @@ impl Rules<'_> {
         }
         match offers.first() {
             Some(offer) => Err(self.mismatch(import, interface, offer)),
-            None => Err(PlanError::WithoutExport {
+            None => Err(Box::new(PlanError::WithoutExport {
                 part: self.part.clone(),
                 import: import.to_owned(),
                 provider: provider.clone(),
                 exports: self.inputs.world(provider).exports.keys().cloned().collect(),
-            }),
+            })),
         }
     }
 
-    fn automatic(&self, import: &str, interface: InterfaceId) -> Result<Option<Decision>, PlanError> {
+    fn automatic(&self, import: &str, interface: InterfaceId) -> Result<Option<Decision>, Box<PlanError>> {
         let others = self.recipe.components.keys().filter(|other| *other != self.part);
         let offers: Vec<Vec<Offer>> =
             others.map(|other| self.offers_of(other, import)).filter(|offers| !offers.is_empty()).collect();
@@ -150,7 +150,7 @@ impl Rules<'_> {
             ([offer], _) => Ok(Some(offer.wire(false))),
             ([], None) => Ok(None),
             ([], Some(offer)) => Err(self.mismatch(import, interface, offer)),
-            (several, _) => Err(PlanError::Ambiguous {
+            (several, _) => Err(Box::new(PlanError::Ambiguous {
                 part: self.part.clone(),
                 import: import.to_owned(),
                 candidates: several
@@ -159,7 +159,7 @@ impl Rules<'_> {
                     .collect(),
                 advised: several.iter().map(|offer| offer.part).find(|part| !self.needs_us(part)).cloned(),
                 has_with: !self.component.with.is_empty(),
-            }),
+            })),
         }
     }
 
@@ -199,14 +199,14 @@ impl Rules<'_> {
         false
     }
 
-    fn mismatch(&self, import: &str, interface: InterfaceId, offer: &Offer) -> PlanError {
-        PlanError::Mismatch {
+    fn mismatch(&self, import: &str, interface: InterfaceId, offer: &Offer) -> Box<PlanError> {
+        Box::new(PlanError::Mismatch {
             part: self.part.clone(),
             import: import.to_owned(),
             provider: offer.part.clone(),
             export: offer.export.to_owned(),
             differences: signature::differences(&self.inputs.types, offer.interface, interface),
-        }
+        })
     }
 
     fn launcher(&self, import: &str, interface: InterfaceId) -> Result<LauncherReason, Refusal> {
@@ -220,12 +220,12 @@ impl Rules<'_> {
         }
         match (capability.is_some() && granted, allowed) {
             (true, true) => Ok(LauncherReason::Granted),
-            (true, false) => Err(Refusal::Problem(PlanError::NotAllowed {
+            (true, false) => Err(Refusal::Problem(Box::new(PlanError::NotAllowed {
                 part: self.part.clone(),
                 import: import.to_owned(),
                 has_allow: !self.component.allow.is_empty(),
                 has_deny: !self.component.deny.is_empty(),
-            })),
+            }))),
             (false, _) if is_types_only(self.inputs, interface) => Ok(LauncherReason::TypesOnly),
             (false, _) => Err(Refusal::Missing(MissingImport {
                 part: self.part.clone(),

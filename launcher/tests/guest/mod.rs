@@ -29,9 +29,13 @@ const WIT: &str = include_str!("hostile.wit");
 
 /// The component of a core module in the given world of `hostile.wit`.
 pub(crate) fn component(world: &str, wat: &str) -> Vec<u8> {
-    let group = UnresolvedPackageGroup::parse("hostile.wit", WIT).expect("hostile.wit parses");
+    encode(WIT, world, wat)
+}
+
+fn encode(wit: &str, world: &str, wat: &str) -> Vec<u8> {
+    let group = UnresolvedPackageGroup::parse("guest.wit", wit).expect("the WIT parses");
     let mut resolve = Resolve::default();
-    let package = resolve.push_group(group).expect("hostile.wit resolves");
+    let package = resolve.push_group(group).expect("the WIT resolves");
     let world = resolve.select_world(&[package], Some(world)).expect("the world is there");
     let mut module = wat::parse_str(wat).expect("the WAT parses");
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("metadata fits");
@@ -43,6 +47,11 @@ pub(crate) fn component(world: &str, wat: &str) -> Vec<u8> {
 /// The guest of `hostile.wat`.
 pub(crate) fn hostile() -> Vec<u8> {
     component("hostile", include_str!("hostile.wat"))
+}
+
+/// The guest of `hostile-03.wat`.
+pub(crate) fn hostile_03() -> Vec<u8> {
+    encode(include_str!("hostile-03.wit"), "hostile", include_str!("hostile-03.wat"))
 }
 
 /// The guest of `command.wat`.

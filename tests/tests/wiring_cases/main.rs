@@ -6,6 +6,7 @@
 
 mod component;
 mod determinism;
+mod engine;
 mod files;
 mod json;
 mod mutation;

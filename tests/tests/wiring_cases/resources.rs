@@ -98,7 +98,7 @@ fn forced(inputs: &inputs::Inputs, recipe: &recipe::Recipe, wires: &Wires) -> Pl
                 (full.clone(), Decision::Wire { part: name(provider), export: full, explicit: true })
             })
             .collect();
-        let digest = inputs.digest(part).expect("an input").clone();
+        let digest = *inputs.digest(part).expect("an input");
         (part.clone(), PartPlan { digest, imports, left_over: Vec::new() })
     });
     Plan {
