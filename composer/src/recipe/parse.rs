@@ -170,7 +170,7 @@ fn read_format(root: &Table<'_>, problems: &mut Problems<'_>) -> Result<(), Othe
                     &value.span(),
                     report
                         .because(format!("this version reads format {FORMAT}"))
-                        .hint(format!("use the version of wadoo that it was written for")),
+                        .hint("use the version of wadoo that it was written for"),
                 );
                 Err(OtherFormat)
             }

@@ -35,9 +35,8 @@ mod bounds {
 }
 
 pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Limits> {
-    let mut limits = DEFAULT_LIMITS;
     if !root.entries.contains_key("limits") {
-        return Some(limits);
+        return Some(DEFAULT_LIMITS);
     }
     let table = sub_table(root, "limits", problems)?;
     let known = ["memory", "timeout", "body-timeout", "concurrency", "request-body", "request-headers"];
@@ -55,35 +54,44 @@ pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Li
             ("reuse", later),
         ],
     );
-    let mut whole = true;
-    let mut take =
-        |name: &str,
-         problems: &mut Problems<'_>,
-         read: &mut dyn FnMut(&mut Problems<'_>, &str, &Node<DeValue<'_>>) -> Option<()>| {
-            if let Some(value) = table.entries.get(name) {
-                whole &= read(problems, &format!("`limits.{name}`"), value).is_some();
-            }
-        };
-    take("memory", problems, &mut |p, what, value| {
-        size(p, what, value, bounds::MEMORY).map(|size| limits.memory = size)
-    });
-    take("timeout", problems, &mut |p, what, value| {
-        duration(p, what, value).map(|time| limits.timeout = Some(time))
-    });
-    take("body-timeout", problems, &mut |p, what, value| {
-        duration(p, what, value).map(|time| limits.body_timeout = time)
-    });
-    take("concurrency", problems, &mut |p, what, value| {
+    let default = DEFAULT_LIMITS;
+    let memory =
+        limit(&table, "memory", default.memory, |what, value| size(problems, what, value, bounds::MEMORY));
+    let timeout =
+        limit(&table, "timeout", default.timeout, |what, value| duration(problems, what, value).map(Some));
+    let body_timeout =
+        limit(&table, "body-timeout", default.body_timeout, |what, value| duration(problems, what, value));
+    let concurrency = limit(&table, "concurrency", default.concurrency, |what, value| {
         let (least, most) = bounds::CONCURRENCY;
-        p.number(what, value, least, most).map(|number| limits.concurrency = number as u32)
+        problems.number(what, value, least, most).map(|number| number as u32)
     });
-    take("request-body", problems, &mut |p, what, value| {
-        size(p, what, value, bounds::REQUEST_BODY).map(|size| limits.request_body = size)
+    let request_body = limit(&table, "request-body", default.request_body, |what, value| {
+        size(problems, what, value, bounds::REQUEST_BODY)
     });
-    take("request-headers", problems, &mut |p, what, value| {
-        size(p, what, value, bounds::REQUEST_HEADERS).map(|size| limits.request_headers = size as u32)
+    let request_headers = limit(&table, "request-headers", default.request_headers, |what, value| {
+        size(problems, what, value, bounds::REQUEST_HEADERS).map(|size| size as u32)
     });
-    whole.then_some(limits)
+    Some(Limits {
+        memory: memory?,
+        timeout: timeout?,
+        body_timeout: body_timeout?,
+        concurrency: concurrency?,
+        request_body: request_body?,
+        request_headers: request_headers?,
+    })
+}
+
+/// What the recipe says of one limit, or its default.
+fn limit<T>(
+    table: &Table<'_>,
+    key: &str,
+    default: T,
+    read: impl FnOnce(&str, &Node<DeValue<'_>>) -> Option<T>,
+) -> Option<T> {
+    match table.entries.get(key) {
+        None => Some(default),
+        Some(value) => read(&format!("`limits.{key}`"), value),
+    }
 }
 
 /// A size within bounds: a string with a unit, or a number of bytes.
