@@ -146,8 +146,8 @@ pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<
         ]
     };
     let envelope = Envelope::sign(encoded, &signers.keys).map_err(|error| too_large(&error))?;
-    let bytes = framing::package(&precompiled.payload, &envelope.encode(), &[])
-        .map_err(|error| too_large(&error))?;
+    let bytes =
+        framing::package(&precompiled.payload, &envelope.encode(), &[]).map_err(|error| too_large(&error))?;
     Ok(Artifact {
         bytes,
         manifest: statement.manifest,
@@ -181,7 +181,8 @@ pub fn load_back(path: &Path, signers: &Signers) -> Result<LoadedBack, Report> {
         Err(reason) => return Err(reason.report(&path.display().to_string())),
     }
     let serving = engine::serving(&manifest).map_err(|error| {
-        Report::new(Exit::HostResource, "cannot make an engine to load the artifact back").because(format!("{error:#}"))
+        Report::new(Exit::HostResource, "cannot make an engine to load the artifact back")
+            .because(format!("{error:#}"))
     })?;
     let component = load::load(&serving.engine, &artifact)?;
     match manifest.trigger {

@@ -202,3 +202,68 @@ fn sealed_copy(file: &File, length: u64) -> io::Result<File> {
     )?;
     Ok(copy)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const MOUNTS: &str = "\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+36 22 8:2 / /ro ro,noatime - squashfs /dev/sdb1 ro
+37 22 8:1 /home/a /bind ro,relatime - ext4 /dev/sda1 rw
+122 22 0:44 / /x rw master:2 propagate_from:1 - tmpfs tmpfs rw,size=1024k
+";
+
+    #[test]
+    fn the_options_of_the_file_system_are_not_those_of_the_mount() {
+        assert_eq!(super_options(MOUNTS, 22), Some("rw,errors=remount-ro"));
+        assert_eq!(super_options(MOUNTS, 36), Some("ro"));
+        assert_eq!(super_options(MOUNTS, 37), Some("rw"), "a read-only bind mount of what others write");
+        assert_eq!(super_options(MOUNTS, 122), Some("rw,size=1024k"));
+        assert_eq!(super_options(MOUNTS, 2), None);
+        assert_eq!(super_options("", 2), None);
+    }
+
+    #[test]
+    fn the_mount_of_any_file_is_found() {
+        let file = tempfile::tempfile().expect("a file can be made");
+        let stat = rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).expect("statx");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc is there");
+        assert!(super_options(&mounts, stat.stx_mnt_id).is_some(), "{mounts}");
+    }
+
+    #[test]
+    fn a_sealed_copy_holds_exactly_the_payload_and_cannot_be_changed() {
+        let mut file = tempfile::tempfile().expect("a file can be made");
+        file.write_all(b"payload and more").expect("it is written");
+        let payload = Payload::place(&file, 7, Why::Changeable).expect("there is memory");
+        file.write_all_at(b"PAYLOAD", 0).expect("the original is changed");
+        assert_eq!(payload.view(<[u8]>::to_vec).expect("it can be mapped"), b"payload");
+        let Bytes::File(copy) = &payload.bytes else { panic!("it is in a file of its own") };
+        assert_eq!(copy.metadata().expect("it is there").len(), 7);
+        copy.write_all_at(b"x", 0).expect_err("writing is sealed");
+        copy.set_len(0).expect_err("shrinking is sealed");
+        copy.set_len(100).expect_err("growing is sealed");
+        let writable = fs::OpenOptions::new().write(true).open(descriptor_path(copy));
+        writable.and_then(|again| again.write_all_at(b"x", 0)).expect_err("sealed by another name too");
+        rustix::fs::fcntl_add_seals(copy, SealFlags::FUTURE_WRITE).expect_err("the seals are sealed");
+    }
+
+    #[test]
+    fn a_file_that_shrinks_is_not_copied() {
+        let file = tempfile::tempfile().expect("a file can be made");
+        file.set_len(10).expect("it grows");
+        for why in [Why::Changeable, Why::NoProc] {
+            let error = Payload::place(&file, 11, why).expect_err("a byte is missing");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn a_policy_is_stronger_than_the_command_line() {
+        let file = tempfile::tempfile().expect("a file can be made");
+        assert_eq!(Why::decide(&file, true, true), Why::Policy);
+    }
+}

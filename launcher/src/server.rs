@@ -15,6 +15,8 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use wadoo_signing::report::{Exit, Report};
@@ -158,6 +160,40 @@ pub enum Phase {
     Draining,
     /// What still runs is dropped.
     Stopped,
+}
+
+/// A runtime for a server: one thread, and none besides until somebody looks up a name.
+///
+/// # Errors
+///
+/// When the system gives no file descriptors.
+pub fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Follows this process's signals: the first SIGTERM or SIGINT drains, the second stops.
+///
+/// # Errors
+///
+/// When the signals cannot be watched. Must be called within a tokio runtime.
+pub fn signals() -> io::Result<watch::Receiver<Phase>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (sender, receiver) = watch::channel(Phase::Serving);
+    tokio::spawn(async move {
+        for phase in [Phase::Draining, Phase::Stopped] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if phase == Phase::Draining {
+                log::line!("draining; a second signal stops at once");
+            }
+            sender.send_replace(phase);
+        }
+        // The receiver takes a lost sender for a stop, and it is one.
+    });
+    Ok(receiver)
 }
 
 /// How a drain ended.
