@@ -160,6 +160,12 @@ fn a_payload_that_is_large_enough_for_several_threads_is_verified() {
     not_trusted(placed.verify(&parts.store()), "its payload is not what was signed");
 }
 
+/// Says why a test proves nothing here.
+#[expect(clippy::print_stderr, reason = "what was not tested must be seen")]
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 fn flip(file: &File, at: u64, bit: u32) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).expect("the byte is there");
@@ -232,7 +238,7 @@ fn only_a_regular_file_that_nobody_else_may_write_is_opened() {
     let missing = open(&placed.folder.path().join("absent")).expect_err("it is not there");
     assert_eq!((missing.exit, missing.because[0].as_str()), (Exit::CouldNot, "it does not exist"));
 
-    let huge = File::create(&placed.path.with_extension("huge")).expect("it is ours");
+    let huge = File::create(placed.path.with_extension("huge")).expect("it is ours");
     huge.set_len(framing::MAX_FILE_SIZE + 1).expect("a sparse file");
     mode(&placed.path.with_extension("huge"), 0o644);
     not_trusted(open(&placed.path.with_extension("huge")), "more than the limit of 1073741824");
@@ -414,7 +420,7 @@ fn where_it_runs_from_follows_from_who_could_change_it() {
         fs::symlink_metadata(path).is_ok_and(|data| data.uid() == 0 && data.mode() & 0o022 == 0)
     };
     if !path.ancestors().all(safe) || noexec {
-        eprintln!("skipped: the target folder is not root's alone");
+        skip("the target folder is not root's alone");
         return;
     }
     assert_eq!(why(&path, false, false), Why::RootOwned);
@@ -496,7 +502,7 @@ fn the_documented_commands_verify_an_artifact_without_wadoo() {
     let there = |tool: &str| std::process::Command::new(tool).arg("version").output().is_ok();
     if !there("openssl") {
         assert!(std::env::var_os("CI").is_none(), "`openssl` is not installed, and CI must have it");
-        eprintln!("skipped: `openssl` is not installed");
+        skip("`openssl` is not installed");
         return;
     }
     let page = include_str!("../../docs/artifact-format.md");

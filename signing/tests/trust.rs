@@ -176,7 +176,7 @@ fn what_others_may_write_is_not_believed() {
 #[test]
 fn what_belongs_to_another_user_is_not_believed() {
     if !as_root() {
-        eprintln!("skipped: only root can give a file away");
+        sample::skip("only root can give a file away");
         return;
     }
     let machine = Machine::new();
