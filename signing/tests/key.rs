@@ -48,7 +48,7 @@ fn version_2_and_foreign_line_ends_are_read() {
     for ending in [LineEnding::LF, LineEnding::CRLF] {
         let text = inner.to_pkcs8_pem(ending).expect("it has a PEM form");
         let key = SigningKey::from_pem(&text).expect("version 2");
-        assert_eq!(key.public().verifies(b"x", &key.sign(b"x")), true);
+        assert!(key.public().verifies(b"x", &key.sign(b"x")));
         assert!(key.to_pem().expect("it has a PEM form").len() < text.len(), "written as version 1");
     }
     SigningKey::from_pem(&format!("\n  {RFC_8410}\n\n")).expect("white space around it");
