@@ -155,6 +155,28 @@ fn an_address_that_cannot_be_had_is_a_host_problem() {
 }
 
 #[test]
+fn little_address_space_means_no_pool_and_too_little_no_start() {
+    let place = Place::server();
+    let limited = |kibibytes: u64| {
+        let mut command = Command::new("sh");
+        command
+            .env_clear()
+            .env("WADOO_TRUST", place.folder.path().join("trust"))
+            .args(["-c", &format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_launcher"))
+            .arg("check")
+            .arg(&place.artifact);
+        command.output().unwrap()
+    };
+    // Four memories and their guards need 17 GB; one of them fits into 12.
+    let output = limited(12_000_000);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.starts_with("launcher: instances are not pooled"), "{stderr}");
+    assert_refused(&limited(3_000_000), 5, &["ulimit -v"]);
+}
+
+#[test]
 fn check_says_what_would_be_run() {
     let place = Place::server();
     let output = place.launcher().arg("check").arg(&place.artifact).output().unwrap();
