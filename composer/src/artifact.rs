@@ -31,7 +31,8 @@ impl Parts {
     /// The file cannot be read or is no artifact.
     pub fn read(path: &Path) -> Result<Self, Report> {
         let unreadable = |error: &dyn std::fmt::Display| {
-            Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display())).because(error.to_string())
+            Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display()))
+                .because(error.to_string())
         };
         let refused = |error: &dyn std::fmt::Display| {
             Report::new(Exit::NotTrusted, format!("cannot take `{}` apart", path.display()))
@@ -49,7 +50,8 @@ impl Parts {
             file.read_exact_at(&mut bytes, offset).map_err(|error| unreadable(&error))?;
             Ok(bytes)
         };
-        let envelope = Envelope::decode(&read(layout.envelope_offset, layout.envelope)?).map_err(|error| refused(&error))?;
+        let envelope = Envelope::decode(&read(layout.envelope_offset, layout.envelope)?)
+            .map_err(|error| refused(&error))?;
         let attachments = layout
             .attachments
             .iter()

@@ -87,9 +87,9 @@ impl From<CompileError> for Report {
         let report = Self::new(Exit::CouldNot, what).because(format!("{source:#}"));
         match error {
             CompileError::Target { .. } => report.hint("choose another target with `--target`"),
-            CompileError::Component { .. } => {
-                report.hint("`wadoo plan` says which parts it is made of; leave one out to find which does not compile")
-            }
+            CompileError::Component { .. } => report.hint(
+                "`wadoo plan` says which parts it is made of; leave one out to find which does not compile",
+            ),
         }
     }
 }

@@ -110,7 +110,8 @@ pub fn version(name: &str) -> Option<Version> {
 /// Whether every launcher provides `name` without a grant.
 pub fn in_base_set(name: &str) -> bool {
     FullName::new(name).is_some_and(|full| {
-        (full.is_release_of(2) && BASE_0_2.contains(&full.id)) || (full.is_release_of(3) && BASE_0_3.contains(&full.id))
+        (full.is_release_of(2) && BASE_0_2.contains(&full.id))
+            || (full.is_release_of(3) && BASE_0_3.contains(&full.id))
     })
 }
 
@@ -118,7 +119,9 @@ pub fn in_base_set(name: &str) -> bool {
 pub fn is_prerelease_of_known(name: &str) -> bool {
     FullName::new(name).is_some_and(|full| {
         full.version.as_ref().is_some_and(|v| !v.pre.is_empty())
-            && (BASE_0_2.contains(&full.id) || BASE_0_3.contains(&full.id) || capability_id(full.id).is_some())
+            && (BASE_0_2.contains(&full.id)
+                || BASE_0_3.contains(&full.id)
+                || capability_id(full.id).is_some())
     })
 }
 
@@ -216,7 +219,16 @@ mod tests {
 
     #[test]
     fn tracks_agree_with_the_graph_library() {
-        let names = ["a:b/c@0.2.0", "a:b/c@0.2.9", "a:b/c@0.3.0", "a:b/c@1.0.0", "a:b/c@1.9.2", "a:b/c@0.0.1", "a:b/c@0.2.0-rc.1", "a:b/c"];
+        let names = [
+            "a:b/c@0.2.0",
+            "a:b/c@0.2.9",
+            "a:b/c@0.3.0",
+            "a:b/c@1.0.0",
+            "a:b/c@1.9.2",
+            "a:b/c@0.0.1",
+            "a:b/c@0.2.0-rc.1",
+            "a:b/c",
+        ];
         for a in names {
             for b in names {
                 assert_eq!(track(a) == track(b), compatible(a, b), "{a} and {b}");

@@ -75,7 +75,9 @@ fn development(purpose: Purpose) -> Result<Signers, Report> {
     match purpose {
         Purpose::Development => {}
         Purpose::Release => return Err(refused("the recipe has no `[sign]`, and `--release` was asked for")),
-        Purpose::Pipeline => return Err(refused("the recipe has no `[sign]`, and the environment says `CI=true`")),
+        Purpose::Pipeline => {
+            return Err(refused("the recipe has no `[sign]`, and the environment says `CI=true`"));
+        }
     }
     let (key, made) = UserFolder::of(&Surroundings::of_process())?.development_key()?;
     Ok(Signers { keys: vec![key], development: true, made })
@@ -92,10 +94,16 @@ pub fn read(source: &KeySource, folder: &Path) -> Result<SigningKey, Report> {
             let text = std::env::var(name).map_err(|error| {
                 Report::new(Exit::CouldNot, format!("cannot read the signing key from `env:{name}`"))
                     .because(match error {
-                        std::env::VarError::NotPresent => format!("the environment variable `{name}` is not set"),
-                        std::env::VarError::NotUnicode(_) => format!("the environment variable `{name}` is not text"),
+                        std::env::VarError::NotPresent => {
+                            format!("the environment variable `{name}` is not set")
+                        }
+                        std::env::VarError::NotUnicode(_) => {
+                            format!("the environment variable `{name}` is not text")
+                        }
                     })
-                    .hint(format!("set it to the PEM text of a private key: `export {name}=\"$(cat signing.pem)\"`"))
+                    .hint(format!(
+                        "set it to the PEM text of a private key: `export {name}=\"$(cat signing.pem)\"`"
+                    ))
             })?;
             SigningKey::from_pem(&text).map_err(|error| error.report(&format!("env:{name}")))
         }

@@ -146,8 +146,8 @@ pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<
         ]
     };
     let envelope = Envelope::sign(encoded, &signers.keys).map_err(|error| too_large(&error))?;
-    let bytes = framing::package(&precompiled.payload, &envelope.encode(), &[])
-        .map_err(|error| too_large(&error))?;
+    let bytes =
+        framing::package(&precompiled.payload, &envelope.encode(), &[]).map_err(|error| too_large(&error))?;
     Ok(Artifact {
         bytes,
         manifest: statement.manifest,
@@ -167,11 +167,11 @@ pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<
 pub fn load_back(path: &Path, signers: &Signers) -> Result<LoadedBack, Report> {
     let store = TrustStore::of(signers.keys.iter().map(SigningKey::public), signers.development);
     // Nobody else knows the file yet: a copy would prove nothing more.
-    let options = OpenOptions { map_in_place: true, ..OpenOptions::default() };
+    let options = OpenOptions { map_in_place: true };
     let artifact = UnverifiedArtifact::open(path, &options)?;
     let artifact = artifact.authenticate(&store, &Policy::default(), SystemTime::now())?;
-    artifact.check_all_digests()?;
     let artifact = artifact.hash()?;
+    artifact.check_all_digests()?;
     let manifest = artifact.manifest().clone();
     match compat::check(&manifest) {
         Ok(()) => {}
@@ -181,7 +181,8 @@ pub fn load_back(path: &Path, signers: &Signers) -> Result<LoadedBack, Report> {
         Err(reason) => return Err(reason.report(&path.display().to_string())),
     }
     let serving = engine::serving(&manifest).map_err(|error| {
-        Report::new(Exit::HostResource, "cannot make an engine to load the artifact back").because(format!("{error:#}"))
+        Report::new(Exit::HostResource, "cannot make an engine to load the artifact back")
+            .because(format!("{error:#}"))
     })?;
     let component = load::load(&serving.engine, &artifact)?;
     match manifest.trigger {

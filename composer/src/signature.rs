@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use wac_types::{
-    DefinedType, DefinedTypeId, FuncTypeId, Interface, InterfaceId, ItemKind, ResourceId, SubtypeChecker, Type, Types,
-    ValueType,
+    DefinedType, DefinedTypeId, FuncTypeId, Interface, InterfaceId, ItemKind, ResourceId, SubtypeChecker,
+    Type, Types, ValueType,
 };
 
 /// Characters of one printed type.
@@ -120,7 +120,8 @@ impl<'a> Names<'a> {
 
     fn func(&self, id: FuncTypeId) -> String {
         let func = &self.types[id];
-        let params: Vec<String> = func.params.iter().map(|(name, ty)| format!("{name}: {}", self.value(*ty))).collect();
+        let params: Vec<String> =
+            func.params.iter().map(|(name, ty)| format!("{name}: {}", self.value(*ty))).collect();
         let result = func.result.map(|ty| format!(" -> {}", self.value(ty))).unwrap_or_default();
         let color = if func.is_async { "async " } else { "" };
         format!("{color}func({}){result}", params.join(", "))
@@ -147,7 +148,9 @@ impl<'a> Names<'a> {
         let list = |items: Vec<String>| items.join(", ");
         let optional = |ty: &Option<ValueType>| ty.map(|ty| self.value(ty));
         match &self.types[id] {
-            DefinedType::Tuple(items) => format!("tuple<{}>", list(items.iter().map(|ty| self.value(*ty)).collect())),
+            DefinedType::Tuple(items) => {
+                format!("tuple<{}>", list(items.iter().map(|ty| self.value(*ty)).collect()))
+            }
             DefinedType::List(ty) => format!("list<{}>", self.value(*ty)),
             DefinedType::FixedSizeList(ty, length) => format!("list<{}, {length}>", self.value(*ty)),
             DefinedType::Map(key, item) => format!("map<{}, {}>", self.value(*key), self.value(*item)),

@@ -12,7 +12,8 @@ use tokio::runtime::Runtime;
 use wadoo_launcher::app::App;
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
-use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact, Why};
+use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
+use wadoo_launcher::place::Why;
 use wadoo_launcher::server::{self, Bound, Drained, Server};
 use wadoo_launcher::trusting::Trusting;
 use wadoo_launcher::verify::AuthenticArtifact;
@@ -100,7 +101,7 @@ fn serve(bound: Bound, loaded: Loaded, drain: Duration, start: Instant) -> Resul
 /// that this machine is the one that the payload was compiled for.
 fn authenticate(options: &Options) -> Result<AuthenticArtifact, Report> {
     let Trusting { store, policy } = Trusting::of_process(options.trust.as_deref())?;
-    let open = OpenOptions { map_in_place: options.map_in_place, sealed: policy.sealed };
+    let open = OpenOptions { map_in_place: options.map_in_place };
     let authentic = UnverifiedArtifact::open(&options.artifact, &open)?.authenticate(
         &store,
         &policy,

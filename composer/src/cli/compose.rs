@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use wadoo_signing::manifest::Manifest;
-use wadoo_signing::report::Exit;
+use wadoo_signing::report::{Exit, Report};
 
 use super::{Emit, Outcome, RecipeArgument, Talk, print_data};
 use crate::keys::{self, Purpose, Signers};
 use crate::output;
 use crate::pipeline::{self, Artifact, Composed, LoadedBack};
-use crate::target::Target;
+use crate::target::{TRIPLES, Target};
 
 /// The options of `wadoo compose`.
 #[derive(Debug, Args)]
@@ -57,14 +57,18 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
     let mut component = None;
     if arguments.emit != Emit::Cwasm {
         let name = format!("{}.wasm", composed.recipe.app.name);
-        let path = output::write(&arguments.output, &name, &composed.linked.bytes).map_err(|report| vec![report])?;
+        let path =
+            output::write(&arguments.output, &name, &composed.linked.bytes).map_err(|report| vec![report])?;
         component = Some(path);
     }
     let mut written = Vec::new();
     if arguments.emit != Emit::Wasm {
         let signers = keys::signers(&composed.recipe, Purpose::of_process(arguments.release))?;
         if let Some(file) = &signers.made {
-            talk.say(&format!("made a development key: {} (trusted by this user's launcher only)", file.display()));
+            talk.say(&format!(
+                "made a development key: {} (trusted by this user's launcher only)",
+                file.display()
+            ));
         }
         for target in &targets {
             talk.say(&format!("compiling {} for {}", composed.recipe.app.name, target.triple()));
@@ -79,11 +83,24 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn targets(arguments: &Arguments, composed: &Composed) -> Result<Vec<Target>, Vec<wadoo_signing::report::Report>> {
-    match &arguments.target {
-        Some(triple) => Target::of_flag(triple, &composed.recipe.build).map(|target| vec![target]).map_err(|r| vec![r]),
-        None => Ok(composed.recipe.build.targets()),
+/// The one target of the flag, or those of the recipe.
+fn targets(arguments: &Arguments, composed: &Composed) -> Result<Vec<Target>, Vec<Report>> {
+    let build = &composed.recipe.build;
+    let Some(triple) = &arguments.target else { return Ok(build.targets()) };
+    if let Some(target) = Target::new(triple, build.level()) {
+        return Ok(vec![target]);
     }
+    let known = TRIPLES.contains(&triple.as_str());
+    let report = Report::new(Exit::Usage, format!("cannot compile for `{triple}`"));
+    Err(vec![if known {
+        report.because(format!(
+            "the recipe asks for the CPU level `{}`, which it does not have",
+            build.level().name()
+        ))
+    } else {
+        report
+            .because(format!("this version knows {}", TRIPLES.map(|triple| format!("`{triple}`")).join(", ")))
+    }])
 }
 
 fn write_artifact(
@@ -92,7 +109,7 @@ fn write_artifact(
     target: &Target,
     several: bool,
     signers: &Signers,
-) -> Result<Written, Vec<wadoo_signing::report::Report>> {
+) -> Result<Written, Vec<Report>> {
     let artifact = pipeline::build(composed, target, signers)?;
     let name = artifact_name(composed, target, several);
     let path = output::write(&arguments.output, &name, &artifact.bytes).map_err(|report| vec![report])?;
@@ -102,7 +119,8 @@ fn write_artifact(
 
 fn dry_run(arguments: &Arguments, composed: &Composed, targets: &[Target]) -> String {
     let app = &composed.recipe.app;
-    let mut text = format!("would compose {} {} from {} parts\n", app.name, app.version, composed.inputs.len());
+    let mut text =
+        format!("would compose {} {} from {} parts\n", app.name, app.version, composed.inputs.len());
     let folder = arguments.output.display();
     if arguments.emit != Emit::Cwasm {
         let _ = writeln!(text, "would write   {folder}/{}.wasm", app.name);

@@ -41,7 +41,8 @@ fn extract(arguments: &Arguments) -> Result<String, Report> {
     }
     let folder = &arguments.output;
     fs::create_dir_all(folder).map_err(|error| {
-        Report::new(Exit::CouldNot, format!("cannot make the folder `{}`", folder.display())).because(error.to_string())
+        Report::new(Exit::CouldNot, format!("cannot make the folder `{}`", folder.display()))
+            .because(error.to_string())
     })?;
     let mut text = String::new();
     let mut write = |name: &str, bytes: &[u8]| -> Result<(), Report> {

@@ -42,7 +42,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn inspect_recipe(arguments: &Arguments) -> Result<String, Vec<Report>> {
-    let file = if arguments.file.is_dir() { arguments.file.join("recipe.toml") } else { arguments.file.clone() };
+    let file =
+        if arguments.file.is_dir() { arguments.file.join("recipe.toml") } else { arguments.file.clone() };
     let composed = pipeline::link(pipeline::plan(&file)?)?;
     if arguments.wat {
         return wat(&file, &composed.linked.bytes).map_err(|report| vec![report]);
@@ -50,14 +51,18 @@ fn inspect_recipe(arguments: &Arguments) -> Result<String, Vec<Report>> {
     Err(vec![
         Report::new(Exit::Usage, format!("cannot inspect the recipe `{}`", file.display()))
             .because("a recipe says nothing of itself before it is composed")
-            .hint(format!("`wadoo plan {0}` shows its imports, `wadoo inspect --wat {0}` its text", file.display())),
+            .hint(format!(
+                "`wadoo plan {0}` shows its imports, `wadoo inspect --wat {0}` its text",
+                file.display()
+            )),
     ])
 }
 
 fn inspect_file(arguments: &Arguments) -> Result<String, Report> {
     let file = &arguments.file;
     let mut start = [0; 4];
-    let is_wasm = fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"\0asm";
+    let is_wasm =
+        fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"\0asm";
     if is_wasm && arguments.wat {
         let length = fs::metadata(file).map_or(0, |metadata| metadata.len());
         if length > MAX_COMPONENT_SIZE {
@@ -65,7 +70,8 @@ fn inspect_file(arguments: &Arguments) -> Result<String, Report> {
                 .because(format!("it has {length} bytes, more than the limit of {MAX_COMPONENT_SIZE}")));
         }
         let bytes = fs::read(file).map_err(|error| {
-            Report::new(Exit::CouldNot, format!("cannot read `{}`", file.display())).because(error.to_string())
+            Report::new(Exit::CouldNot, format!("cannot read `{}`", file.display()))
+                .because(error.to_string())
         })?;
         return wat(file, &bytes);
     }
@@ -76,12 +82,16 @@ fn inspect_file(arguments: &Arguments) -> Result<String, Report> {
     }
     let parts = Parts::read(file)?;
     if arguments.wat {
-        return Err(Report::new(Exit::Usage, format!("cannot print `{}` as WebAssembly text", file.display()))
-            .because("it holds native code; the component that it was compiled from is not in it")
-            .hint("`wadoo compose --emit wasm` keeps the component"));
+        return Err(Report::new(
+            Exit::Usage,
+            format!("cannot print `{}` as WebAssembly text", file.display()),
+        )
+        .because("it holds native code; the component that it was compiled from is not in it")
+        .hint("`wadoo compose --emit wasm` keeps the component"));
     }
     let statement = Statement::decode(parts.envelope.statement()).map_err(|error| {
-        Report::new(Exit::Incompatible, format!("cannot inspect `{}`", file.display())).because(error.to_string())
+        Report::new(Exit::Incompatible, format!("cannot inspect `{}`", file.display()))
+            .because(error.to_string())
     })?;
     let signers: Vec<String> = parts.envelope.signatures().iter().map(|one| one.key.to_string()).collect();
     let identity = Statement::identity(parts.envelope.statement());
@@ -101,13 +111,17 @@ fn inspect_file(arguments: &Arguments) -> Result<String, Report> {
 
 fn wat(file: &Path, bytes: &[u8]) -> Result<String, Report> {
     wasmprinter::print_bytes(bytes).map_err(|error| {
-        Report::new(Exit::CouldNot, format!("cannot print `{}`", file.display())).because(format!("{error:#}"))
+        Report::new(Exit::CouldNot, format!("cannot print `{}`", file.display()))
+            .because(format!("{error:#}"))
     })
 }
 
 fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
     let mut lines = vec![
-        format!("app           {} {} (serial {})", manifest.app.name, manifest.app.version, manifest.app.serial),
+        format!(
+            "app           {} {} (serial {})",
+            manifest.app.name, manifest.app.version, manifest.app.serial
+        ),
         format!("identity      {identity}"),
         "signature     not checked; `wadoo verify` checks it".to_owned(),
     ];
@@ -115,13 +129,19 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
         format!("signed by     {signer}{}", if manifest.development { " (development key)" } else { "" })
     }));
     lines.push(format!("target        {} ({})", manifest.target.triple, manifest.target.cpu));
-    lines.push(format!("engine        wasmtime {}, profile {}", manifest.engine.wasmtime, manifest.engine.profile.name));
+    lines.push(format!(
+        "engine        wasmtime {}, profile {}",
+        manifest.engine.wasmtime, manifest.engine.profile.name
+    ));
     lines.push(format!("payload       {}", size(manifest.payload_size as usize)));
     lines.push(format!("component     {}", manifest.component.linked));
     for (title, names) in [("exports", &manifest.exports), ("imports", &manifest.imports)] {
         lines.extend(column(title, names.iter().cloned()));
     }
-    lines.extend(column("grants", manifest.grants.iter().map(|(name, grant)| format!("{name}: {}", values(grant)))));
+    lines.extend(column(
+        "grants",
+        manifest.grants.iter().map(|(name, grant)| format!("{name}: {}", values(grant))),
+    ));
     let limits = &manifest.limits;
     lines.extend(column(
         "limits",
@@ -144,8 +164,10 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
 
 /// One title, and a line for each item.
 fn column(title: &str, items: impl Iterator<Item = String>) -> Vec<String> {
-    let mut lines: Vec<String> =
-        items.enumerate().map(|(index, item)| format!("{:<13} {item}", if index == 0 { title } else { "" })).collect();
+    let mut lines: Vec<String> = items
+        .enumerate()
+        .map(|(index, item)| format!("{:<13} {item}", if index == 0 { title } else { "" }))
+        .collect();
     if lines.is_empty() {
         lines.push(format!("{title:<13} none"));
     }

@@ -19,8 +19,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let planned = pipeline::plan(&arguments.recipe.file())?;
     let text = if arguments.json {
-        let json = serde_json::to_string(&planned.plan)
-            .map_err(|error| vec![Report::new(Exit::Bug, "cannot print the plan").because(error.to_string())])?;
+        let json = serde_json::to_string(&planned.plan).map_err(|error| {
+            vec![Report::new(Exit::Bug, "cannot print the plan").because(error.to_string())]
+        })?;
         json + "\n"
     } else {
         planned.plan.to_string()

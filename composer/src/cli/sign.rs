@@ -45,7 +45,8 @@ fn sign(arguments: &Arguments, talk: &Talk) -> Result<Exit, Report> {
         parts.envelope.add_signature(&key).map_err(|error| failed(&error))?;
     }
     let attachments: Vec<Attachment> = std::mem::take(&mut parts.attachments);
-    let bytes = framing::package(&parts.payload, &parts.envelope.encode(), &attachments).map_err(|error| failed(&error))?;
+    let bytes = framing::package(&parts.payload, &parts.envelope.encode(), &attachments)
+        .map_err(|error| failed(&error))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     output::write(folder, &name, &bytes)?;

@@ -25,7 +25,11 @@ const CORE_MODULE: u32 = 1;
 const COMPONENT: u32 = 0x1_000d;
 
 /// Validates `bytes` and reads their types into `types`.
-pub(super) fn decode(digest: &Sha256Digest, bytes: Vec<u8>, types: &mut Types) -> Result<Package, InputError> {
+pub(super) fn decode(
+    digest: &Sha256Digest,
+    bytes: Vec<u8>,
+    types: &mut Types,
+) -> Result<Package, InputError> {
     check_preamble(&bytes)?;
     let validated = Validator::new_with_features(features::engine())
         .validate_all(&bytes)
@@ -55,7 +59,11 @@ fn check_preamble(bytes: &[u8]) -> Result<(), InputError> {
     }
     let start = &bytes[..bytes.len().min(8)];
     if !start.starts_with(&MAGIC[..start.len().min(4)]) {
-        return Err(if is_text(bytes) { InputError::Text } else { InputError::NotWasm { start: hex(start) } });
+        return Err(if is_text(bytes) {
+            InputError::Text
+        } else {
+            InputError::NotWasm { start: hex(start) }
+        });
     }
     let Some(version) = start.get(4..8) else {
         return Err(InputError::Truncated { size: bytes.len() as u64 });
@@ -71,7 +79,9 @@ fn check_preamble(bytes: &[u8]) -> Result<(), InputError> {
 fn is_text(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let code = text.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with(";;"));
-    code.is_some_and(|line| line.starts_with("(component") || line.starts_with("(module") || line.starts_with("(;"))
+    code.is_some_and(|line| {
+        line.starts_with("(component") || line.starts_with("(module") || line.starts_with("(;")
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -85,7 +95,7 @@ fn explain(bytes: &[u8], error: &wasmparser::BinaryReaderError) -> InputError {
     if let Some(proposal) = features::missing(bytes) {
         return InputError::Proposal { proposal };
     }
-    InputError::Invalid { offset: error.offset() as u64, message: error.message().to_lowercase() }
+    InputError::Invalid { offset: error.offset(), message: error.message().to_lowercase() }
 }
 
 /// The names of the component's own imports and exports, not those of what is nested in it.
@@ -99,10 +109,14 @@ fn root_items(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
             Version { .. } => depth += 1,
             End(_) => depth -= 1,
             ComponentImportSection(section) if depth == 1 => {
-                items.0.extend(section.into_iter().filter_map(|import| Some(import.ok()?.name.name.to_owned())));
+                items
+                    .0
+                    .extend(section.into_iter().filter_map(|import| Some(import.ok()?.name.name.to_owned())));
             }
             ComponentExportSection(section) if depth == 1 => {
-                items.1.extend(section.into_iter().filter_map(|export| Some(export.ok()?.name.name.to_owned())));
+                items
+                    .1
+                    .extend(section.into_iter().filter_map(|export| Some(export.ok()?.name.name.to_owned())));
             }
             _ => {}
         }
@@ -124,7 +138,10 @@ mod tests {
         assert_eq!(refusal(b""), "it is empty");
         assert_eq!(refusal(b"\0asm\x01\0\0\0"), "it is a core module, and a component is expected");
         assert_eq!(refusal(b"\0as"), "it ends in the middle of a section, after 3 bytes");
-        assert_eq!(refusal(b"  ;; text\n(component)"), "it is WebAssembly text, and a binary component is expected");
+        assert_eq!(
+            refusal(b"  ;; text\n(component)"),
+            "it is WebAssembly text, and a binary component is expected"
+        );
         assert_eq!(refusal(b"\x7fELF"), "it is not WebAssembly: it starts with 7f 45 4c 46");
         assert_eq!(refusal(b"\0asm\x0c\0\x01\0"), "it has the unknown WebAssembly version 0x1000c");
     }
@@ -143,7 +160,9 @@ mod tests {
     fn wasm_encoder_component() -> Vec<u8> {
         let mut component = wasm_encoder::ComponentBuilder::default();
         let (ty, mut encoder) = component.type_function(None);
-        encoder.params([("a", wasm_encoder::ComponentValType::Primitive(wasm_encoder::PrimitiveValType::U32))]).result(None);
+        encoder
+            .params([("a", wasm_encoder::ComponentValType::Primitive(wasm_encoder::PrimitiveValType::U32))])
+            .result(None);
         component.import("f", wasm_encoder::ComponentTypeRef::Func(ty));
         component.finish()
     }

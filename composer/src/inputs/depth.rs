@@ -81,12 +81,15 @@ impl Walk<'_> {
                     variant.cases.values().filter_map(|case| case.ty).map(value).collect()
                 }
                 ComponentDefinedType::Tuple(tuple) => tuple.types.iter().copied().map(value).collect(),
-                ComponentDefinedType::List { element, .. } | ComponentDefinedType::FixedLengthList { element, .. } => {
+                ComponentDefinedType::List { element, .. }
+                | ComponentDefinedType::FixedLengthList { element, .. } => {
                     vec![value(*element)]
                 }
                 ComponentDefinedType::Map { key, value: item, .. } => vec![value(*key), value(*item)],
                 ComponentDefinedType::Option { ty, .. } => vec![value(*ty)],
-                ComponentDefinedType::Result { ok, err, .. } => ok.iter().chain(err).copied().map(value).collect(),
+                ComponentDefinedType::Result { ok, err, .. } => {
+                    ok.iter().chain(err).copied().map(value).collect()
+                }
                 ComponentDefinedType::Future { ty, .. } | ComponentDefinedType::Stream { ty, .. } => {
                     ty.iter().copied().map(value).collect()
                 }

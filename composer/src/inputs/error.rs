@@ -66,11 +66,20 @@ impl InputError {
             Self::Missing { folder_missing: true, .. } => {
                 Some("its folder does not exist either; `path` is relative to the recipe's folder".into())
             }
-            Self::Missing { .. } => Some("build the component first, or correct `path`, which is relative to the recipe's folder".into()),
+            Self::Missing { .. } => Some(
+                "build the component first, or correct `path`, which is relative to the recipe's folder"
+                    .into(),
+            ),
             Self::Directory => Some("name the `.wasm` file in it".into()),
-            Self::TooLarge { .. } => Some("check that `path` names a component and not an image or an archive".into()),
-            Self::Pin { found, .. } => Some(format!("if the new file is the right one, write `digest = \"{found}\"`")),
-            Self::Empty => Some("build the component again; an interrupted build leaves an empty file".into()),
+            Self::TooLarge { .. } => {
+                Some("check that `path` names a component and not an image or an archive".into())
+            }
+            Self::Pin { found, .. } => {
+                Some(format!("if the new file is the right one, write `digest = \"{found}\"`"))
+            }
+            Self::Empty => {
+                Some("build the component again; an interrupted build leaves an empty file".into())
+            }
             Self::Text => Some(format!("convert it: `wasm-tools parse {path} -o {stem}.wasm`")),
             Self::CoreModule => Some(format!(
                 "build it for `wasm32-wasip2`, or wrap it: `wasm-tools component new {path} -o {stem}.component.wasm`"
@@ -87,7 +96,9 @@ impl InputError {
     pub(super) fn report(&self, part: &crate::recipe::PartName, written: &Path, path: &Path) -> Report {
         let written = written.display();
         let what = match self {
-            Self::Pin { .. } => format!("cannot use `{written}` for `{part}`: its digest is not the one that the recipe pins"),
+            Self::Pin { .. } => {
+                format!("cannot use `{written}` for `{part}`: its digest is not the one that the recipe pins")
+            }
             _ => format!("cannot use `{written}` for `{part}`: {self}"),
         };
         let mut report = Report::new(Exit::CouldNot, what);

@@ -36,7 +36,9 @@ pub(super) fn read(folder: &Path, path: &Path) -> Result<Vec<u8>, InputError> {
     let mut bytes = Vec::with_capacity(found.len() as usize);
     let file = File::open(&file_path).map_err(|error| explain(error, &file_path, path))?;
     // The file may grow while it is read.
-    file.take(MAX_COMPONENT_SIZE + 1).read_to_end(&mut bytes).map_err(|error| explain(error, &file_path, path))?;
+    file.take(MAX_COMPONENT_SIZE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| explain(error, &file_path, path))?;
     if bytes.len() as u64 > MAX_COMPONENT_SIZE {
         return Err(InputError::TooLarge { size: bytes.len() as u64 });
     }

@@ -81,11 +81,11 @@ pub fn read(recipe: &Recipe) -> Result<Inputs, Vec<Report>> {
             if let Some(pin) = &part.digest
                 && pin.value != digest
             {
-                return Err(InputError::Pin { found: digest, pinned: pin.value.clone() });
+                return Err(InputError::Pin { found: digest, pinned: pin.value });
             }
             if !inputs.components.contains_key(&digest) {
                 let package = component::decode(&digest, bytes, &mut inputs.types)?;
-                inputs.components.insert(digest.clone(), package);
+                inputs.components.insert(digest, package);
             }
             Ok(digest)
         });

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wadoo_signing::digest::Sha256Digest;
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, KnownCustom, Parser, Payload, ValidPayload,
-    Validator,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, KnownCustom, Parser, Payload,
+    ValidPayload, Validator,
 };
 
 use super::error::LinkError;
@@ -64,7 +64,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Root, LinkError> {
         match &payload {
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth -= 1,
-            _ if depth == 1 => root.payload(&payload, bytes).map_err(|error| LinkError::Invalid(error.to_string()))?,
+            _ if depth == 1 => {
+                root.payload(&payload, bytes).map_err(|error| LinkError::Invalid(error.to_string()))?
+            }
             _ => {}
         }
     }
@@ -106,7 +108,8 @@ impl Root {
                         name,
                     } = alias?
                     {
-                        self.instances.push(Source::Export { instance: instance_index, name: name.to_owned() });
+                        self.instances
+                            .push(Source::Export { instance: instance_index, name: name.to_owned() });
                     }
                 }
             }
@@ -116,7 +119,8 @@ impl Root {
                     let name = export.name.name.to_owned();
                     if export.kind == ComponentExternalKind::Instance {
                         // An export is a new index for the same instance.
-                        let source = self.instances.get(export.index as usize).cloned().unwrap_or(Source::Other);
+                        let source =
+                            self.instances.get(export.index as usize).cloned().unwrap_or(Source::Other);
                         self.instances.push(source);
                         self.exports.insert(name, export.index);
                     } else {
@@ -170,7 +174,12 @@ impl Root {
 }
 
 /// Compares the bytes with the plan; gives the root imports by track.
-pub(super) fn check(plan: &Plan, inputs: &Inputs, stubs: &Stubs, root: &Root) -> Result<BTreeMap<String, String>, LinkError> {
+pub(super) fn check(
+    plan: &Plan,
+    inputs: &Inputs,
+    stubs: &Stubs,
+    root: &Root,
+) -> Result<BTreeMap<String, String>, LinkError> {
     let differs = |what: String| Err(LinkError::Audit(what));
     let mut imports = BTreeMap::new();
     for (name, kind) in &root.imports {
@@ -191,7 +200,11 @@ pub(super) fn check(plan: &Plan, inputs: &Inputs, stubs: &Stubs, root: &Root) ->
     }
     let instances = root.instances.iter().filter(|source| matches!(source, Source::Instance { .. })).count();
     if instances != plan.parts.len() + stubs.len() {
-        return differs(format!("it has {instances} instances for {} parts and {} stubs", plan.parts.len(), stubs.len()));
+        return differs(format!(
+            "it has {instances} instances for {} parts and {} stubs",
+            plan.parts.len(),
+            stubs.len()
+        ));
     }
     let names: BTreeSet<&String> = root.names.values().collect();
     if names.len() != instances {
@@ -221,10 +234,16 @@ fn check_instance(
     let differs = |what: String| Err(LinkError::Audit(what));
     let digest = root.components.get(component as usize);
     let owner = plan.parts.keys().find(|part| part.to_string() == name || stub_name(part) == name);
-    let Some(part) = owner else { return differs(format!("it has an instance `{name}` that is not planned")) };
+    let Some(part) = owner else {
+        return differs(format!("it has an instance `{name}` that is not planned"));
+    };
     let decisions = &plan.parts[part].imports;
     let is_part = part.to_string() == name;
-    let expected = if is_part { inputs.digest(part).cloned() } else { stubs.get(part).map(|bytes| Sha256Digest::of(bytes)) };
+    let expected = if is_part {
+        inputs.digest(part).cloned()
+    } else {
+        stubs.get(part).map(|bytes| Sha256Digest::of(bytes))
+    };
     if digest != expected.as_ref() {
         return differs(format!("its instance `{name}` is made of another component"));
     }

@@ -45,7 +45,8 @@ impl LinkError {
             Self::TooManyInstances { .. } | Self::TooNested { .. } => {
                 "look for the component that instantiates others: `wasm-tools print`".into()
             }
-            _ => "this is a bug in wadoo: please report it with the recipe and the output of `wadoo plan`".into(),
+            _ => "this is a bug in wadoo: please report it with the recipe and the output of `wadoo plan`"
+                .into(),
         }
     }
 

@@ -122,7 +122,7 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkEr
             Some(id) => *id,
             None => {
                 let id = graph.register_package(inputs.package(part).clone()).map_err(LinkError::graph)?;
-                packages.insert(planned.digest.clone(), id);
+                packages.insert(planned.digest, id);
                 id
             }
         };
@@ -143,7 +143,9 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkEr
         graph.export(alias, export).map_err(LinkError::graph)?;
     }
     // Its own validation accepts what the engine does not; `audit::validate` replaces it.
-    graph.encode(EncodeOptions { define_components: true, validate: false, processor: None }).map_err(LinkError::graph)
+    graph
+        .encode(EncodeOptions { define_components: true, validate: false, processor: None })
+        .map_err(LinkError::graph)
 }
 
 /// The node for an import; `None` leaves it to the root.
@@ -157,7 +159,9 @@ fn argument(
     let (instance, export) = match (decision, stub) {
         (Decision::Wire { part, export, .. }, _) => (nodes[part], export.as_str()),
         (Decision::Deny { .. }, Some(stub)) => (stub, import),
-        (Decision::Deny { .. }, None) => return Err(LinkError::Audit(format!("`{import}` is denied without a stub"))),
+        (Decision::Deny { .. }, None) => {
+            return Err(LinkError::Audit(format!("`{import}` is denied without a stub")));
+        }
         (Decision::Launcher(_), _) => return Ok(None),
     };
     graph.alias_instance_export(instance, export).map(Some).map_err(LinkError::graph)
@@ -207,7 +211,12 @@ fn connect_stub(
 
 /// Every part after the parts that it imports from, otherwise by name.
 fn providers_first(plan: &Plan) -> Vec<&PartName> {
-    fn visit<'a>(plan: &'a Plan, part: &'a PartName, seen: &mut BTreeSet<&'a PartName>, order: &mut Vec<&'a PartName>) {
+    fn visit<'a>(
+        plan: &'a Plan,
+        part: &'a PartName,
+        seen: &mut BTreeSet<&'a PartName>,
+        order: &mut Vec<&'a PartName>,
+    ) {
         if !seen.insert(part) {
             return;
         }

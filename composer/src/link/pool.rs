@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use wadoo_signing::manifest::PoolNeeds;
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Instance, Parser, Payload,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Instance, Parser,
+    Payload,
 };
 
 use super::error::LinkError;
@@ -313,7 +314,8 @@ impl Component {
                 for instance in section.clone() {
                     self.items.push(match instance? {
                         ComponentInstance::Instantiate { component_index, args } => {
-                            let arguments = args.iter().map(|arg| (arg.name.to_owned(), arg.kind, arg.index)).collect();
+                            let arguments =
+                                args.iter().map(|arg| (arg.name.to_owned(), arg.kind, arg.index)).collect();
                             Item::Instance { component: component_index, arguments }
                         }
                         ComponentInstance::FromExports(exports) => Item::Bag(
@@ -326,7 +328,11 @@ impl Component {
                 for alias in section.clone() {
                     match alias? {
                         ComponentAlias::InstanceExport { kind, instance_index, name } => {
-                            self.items.push(Item::Alias { kind, instance: instance_index, name: name.to_owned() });
+                            self.items.push(Item::Alias {
+                                kind,
+                                instance: instance_index,
+                                name: name.to_owned(),
+                            });
                         }
                         ComponentAlias::Outer { kind, count, index } => {
                             let kind = match kind {

@@ -21,11 +21,11 @@ pub(super) fn decide(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) 
         for (import, kind) in &inputs.world(part).imports {
             let decided = match kind {
                 ItemKind::Instance(interface) => rules.decide(import, *interface),
-                other => Err(Refusal::Problem(PlanError::RootItem {
+                other => Err(Refusal::Problem(Box::new(PlanError::RootItem {
                     part: part.clone(),
                     name: import.clone(),
                     kind: describe(*other),
-                })),
+                }))),
             };
             match decided {
                 Ok(decision) => {
@@ -34,7 +34,7 @@ pub(super) fn decide(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) 
                 Err(Refusal::Missing(import)) => missing.push(import),
                 Err(Refusal::Problem(problem)) => {
                     let span = rules.with(import).map_or(&component.span, |(_, provider)| &provider.span);
-                    problems.push((Some(span.clone()), problem));
+                    problems.push((Some(span.clone()), *problem));
                 }
             }
         }
@@ -62,7 +62,7 @@ fn describe(kind: ItemKind) -> &'static str {
 /// Why an import has no decision. Missing imports of all parts are told together.
 enum Refusal {
     Missing(MissingImport),
-    Problem(PlanError),
+    Problem(Box<PlanError>),
 }
 
 /// The rules for one part.
@@ -108,7 +108,7 @@ impl Rules<'_> {
         interface: InterfaceId,
         name: &InterfaceName,
         provider: &PartName,
-    ) -> Result<Decision, PlanError> {
+    ) -> Result<Decision, Box<PlanError>> {
         let meant: Vec<String> = self
             .inputs
             .world(self.part)
@@ -119,7 +119,11 @@ impl Rules<'_> {
             .cloned()
             .collect();
         if meant.iter().any(|other| interfaces::track(other) != interfaces::track(import)) {
-            return Err(PlanError::WithUnclear { part: self.part.clone(), name: name.to_string(), imports: meant });
+            return Err(Box::new(PlanError::WithUnclear {
+                part: self.part.clone(),
+                name: name.to_string(),
+                imports: meant,
+            }));
         }
         let offers = self.offers_of(provider, import);
         if let Some(offer) = self.fitting(&offers, interface) {
@@ -127,25 +131,26 @@ impl Rules<'_> {
         }
         match offers.first() {
             Some(offer) => Err(self.mismatch(import, interface, offer)),
-            None => Err(PlanError::WithoutExport {
+            None => Err(Box::new(PlanError::WithoutExport {
                 part: self.part.clone(),
                 import: import.to_owned(),
                 provider: provider.clone(),
                 exports: self.inputs.world(provider).exports.keys().cloned().collect(),
-            }),
+            })),
         }
     }
 
-    fn automatic(&self, import: &str, interface: InterfaceId) -> Result<Option<Decision>, PlanError> {
+    fn automatic(&self, import: &str, interface: InterfaceId) -> Result<Option<Decision>, Box<PlanError>> {
         let others = self.recipe.components.keys().filter(|other| *other != self.part);
         let offers: Vec<Vec<Offer>> =
             others.map(|other| self.offers_of(other, import)).filter(|offers| !offers.is_empty()).collect();
-        let fitting: Vec<&Offer> = offers.iter().filter_map(|offers| self.fitting(offers, interface)).collect();
+        let fitting: Vec<&Offer> =
+            offers.iter().filter_map(|offers| self.fitting(offers, interface)).collect();
         match (fitting.as_slice(), offers.first().and_then(|offers| offers.first())) {
             ([offer], _) => Ok(Some(offer.wire(false))),
             ([], None) => Ok(None),
             ([], Some(offer)) => Err(self.mismatch(import, interface, offer)),
-            (several, _) => Err(PlanError::Ambiguous {
+            (several, _) => Err(Box::new(PlanError::Ambiguous {
                 part: self.part.clone(),
                 import: import.to_owned(),
                 candidates: several
@@ -154,7 +159,7 @@ impl Rules<'_> {
                     .collect(),
                 advised: several.iter().map(|offer| offer.part).find(|part| !self.needs_us(part)).cloned(),
                 has_with: !self.component.with.is_empty(),
-            }),
+            })),
         }
     }
 
@@ -166,15 +171,17 @@ impl Rules<'_> {
             .filter(|(export, _)| interfaces::compatible(export, import))
             .map(|(export, interface)| Offer { part: provider, export, interface })
             .collect();
-        offers.sort_by_key(|offer| (offer.export != import, std::cmp::Reverse(interfaces::version(offer.export))));
+        offers.sort_by_key(|offer| {
+            (offer.export != import, std::cmp::Reverse(interfaces::version(offer.export)))
+        });
         offers
     }
 
     fn fitting<'b>(&self, offers: &'b [Offer<'b>], interface: InterfaceId) -> Option<&'b Offer<'b>> {
         let wanted = ItemKind::Instance(interface);
-        offers
-            .iter()
-            .find(|offer| signature::is_subtype(&self.inputs.types, ItemKind::Instance(offer.interface), wanted))
+        offers.iter().find(|offer| {
+            signature::is_subtype(&self.inputs.types, ItemKind::Instance(offer.interface), wanted)
+        })
     }
 
     /// Whether `part` has its imports, by `with` alone, from this part: it cannot be its provider.
@@ -192,14 +199,14 @@ impl Rules<'_> {
         false
     }
 
-    fn mismatch(&self, import: &str, interface: InterfaceId, offer: &Offer) -> PlanError {
-        PlanError::Mismatch {
+    fn mismatch(&self, import: &str, interface: InterfaceId, offer: &Offer) -> Box<PlanError> {
+        Box::new(PlanError::Mismatch {
             part: self.part.clone(),
             import: import.to_owned(),
             provider: offer.part.clone(),
             export: offer.export.to_owned(),
             differences: signature::differences(&self.inputs.types, offer.interface, interface),
-        }
+        })
     }
 
     fn launcher(&self, import: &str, interface: InterfaceId) -> Result<LauncherReason, Refusal> {
@@ -213,12 +220,12 @@ impl Rules<'_> {
         }
         match (capability.is_some() && granted, allowed) {
             (true, true) => Ok(LauncherReason::Granted),
-            (true, false) => Err(Refusal::Problem(PlanError::NotAllowed {
+            (true, false) => Err(Refusal::Problem(Box::new(PlanError::NotAllowed {
                 part: self.part.clone(),
                 import: import.to_owned(),
                 has_allow: !self.component.allow.is_empty(),
                 has_deny: !self.component.deny.is_empty(),
-            })),
+            }))),
             (false, _) if is_types_only(self.inputs, interface) => Ok(LauncherReason::TypesOnly),
             (false, _) => Err(Refusal::Missing(MissingImport {
                 part: self.part.clone(),
@@ -233,14 +240,18 @@ impl Rules<'_> {
     /// What another part, or the launcher, has instead.
     fn near_miss(&self, import: &str) -> Option<Near> {
         if interfaces::is_prerelease_of_known(import) {
-            return Some(Near { note: "the launcher provides releases, not this prerelease".to_owned(), part: None });
+            return Some(Near {
+                note: "the launcher provides releases, not this prerelease".to_owned(),
+                part: None,
+            });
         }
         let wanted = FullName::new(import)?;
         let others = || {
             let parts = self.recipe.components.keys().filter(|other| *other != self.part);
             parts.flat_map(|part| self.inputs.exported_instances(part).map(move |(export, _)| (part, export)))
         };
-        let same_id = others().find(|(_, export)| FullName::new(export).is_some_and(|full| full.id == wanted.id));
+        let same_id =
+            others().find(|(_, export)| FullName::new(export).is_some_and(|full| full.id == wanted.id));
         if let Some((part, export)) = same_id {
             let why = match (&wanted.version, interfaces::version(export)) {
                 (Some(a), Some(b)) if !a.pre.is_empty() || !b.pre.is_empty() => {
@@ -251,8 +262,8 @@ impl Rules<'_> {
             };
             return Some(Near { note: format!("`{part}` exports {why}"), part: Some(part.clone()) });
         }
-        let same_interface =
-            others().find(|(_, export)| FullName::new(export).is_some_and(|full| full.interface == wanted.interface));
+        let same_interface = others()
+            .find(|(_, export)| FullName::new(export).is_some_and(|full| full.interface == wanted.interface));
         if let Some((part, export)) = same_interface {
             let note = format!("`{part}` exports `{export}`, of another package");
             return Some(Near { note, part: Some(part.clone()) });

@@ -19,7 +19,9 @@ pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems:
         let is_denied = |name: &str| matches!(decisions.get(name), Some(Decision::Deny { .. }));
         let denied = decisions.keys().filter(|import| is_denied(import));
         let gap = denied.clone().find_map(|import| {
-            let Some(ItemKind::Instance(interface)) = inputs.world(part).imports.get(import) else { return None };
+            let Some(ItemKind::Instance(interface)) = inputs.world(part).imports.get(import) else {
+                return None;
+            };
             let through = gap(inputs, *interface, &is_denied, &mut BTreeSet::new())?;
             Some(PlanError::DenyGap { part: part.clone(), denied: import.clone(), through })
         });

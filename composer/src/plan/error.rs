@@ -22,9 +22,21 @@ pub enum PlanError {
     #[error("cannot wire `{part}`: it imports the {kind} `{name}`, and only interfaces can be wired")]
     RootItem { part: PartName, name: String, kind: &'static str },
     #[error("cannot wire `{provider}` into `{part}`: `{import}` has a different type")]
-    Mismatch { part: PartName, import: String, provider: PartName, export: String, differences: Vec<Difference> },
+    Mismatch {
+        part: PartName,
+        import: String,
+        provider: PartName,
+        export: String,
+        differences: Vec<Difference>,
+    },
     #[error("cannot wire `{part}`: {} parts export `{import}`", candidates.len())]
-    Ambiguous { part: PartName, import: String, candidates: Vec<Candidate>, advised: Option<PartName>, has_with: bool },
+    Ambiguous {
+        part: PartName,
+        import: String,
+        candidates: Vec<Candidate>,
+        advised: Option<PartName>,
+        has_with: bool,
+    },
     #[error("cannot wire `{provider}` into `{part}`: it does not export `{import}`")]
     WithoutExport { part: PartName, import: String, provider: PartName, exports: Vec<String> },
     #[error("cannot wire `{part}`: `{name}` in its `with` may mean {} imports", imports.len())]
@@ -219,18 +231,23 @@ impl PlanError {
                     false => format!("candidate  `{}`, which exports `{}`", candidate.part, candidate.export),
                 })
                 .collect(),
-            Self::WithoutExport { provider, exports, .. } | Self::NoSuchExport { part: provider, exports, .. } => {
+            Self::WithoutExport { provider, exports, .. }
+            | Self::NoSuchExport { part: provider, exports, .. } => {
                 vec![format!("`{provider}` exports {}", listed(exports))]
             }
             Self::WithUnclear { imports, .. } => imports.iter().map(|import| format!("`{import}`")).collect(),
-            Self::ExportUnclear { exports, .. } => exports.iter().map(|export| format!("`{export}`")).collect(),
+            Self::ExportUnclear { exports, .. } => {
+                exports.iter().map(|export| format!("`{export}`")).collect()
+            }
             Self::Missing { missing, .. } => missing_lines(missing),
             Self::DifferentValues { granted, other, .. } => vec![
                 format!("`{granted}` allows it and gets the values in `[grants]`"),
                 format!("`{other}` imports it too and does not allow it, and would get the same values"),
             ],
             Self::EnvironmentForServer { trigger } => {
-                vec![format!("the application starts with `{trigger}`, and only a command gets variables of the launcher")]
+                vec![format!(
+                    "the application starts with `{trigger}`, and only a command gets variables of the launcher"
+                )]
             }
             Self::UnusedPart { fate: Some((part, import, decision)), .. } => {
                 vec![format!("`{part}` imports `{import}`, and {}", fate(decision))]
@@ -250,7 +267,10 @@ impl PlanError {
             }
             Self::NoTriggerNamed { exports } => vec![format!("found {}", listed(exports))],
             Self::SeveralTriggers { candidates, .. } | Self::SeveralTriggersNamed { candidates } => {
-                candidates.iter().map(|candidate| format!("`{}` of `{}`", candidate.export, candidate.part)).collect()
+                candidates
+                    .iter()
+                    .map(|candidate| format!("`{}` of `{}`", candidate.export, candidate.part))
+                    .collect()
             }
             Self::Cycle { steps } => steps
                 .iter()
@@ -461,9 +481,15 @@ fn missing_hint(missing: &[MissingImport]) -> String {
         let patterns: Vec<String> = patterns.into_iter().collect();
         let deny = format!("add `deny = [{}]` to `[components.{}]`", patterns.join(", "), first.part);
         if first.allowed {
-            return format!("the launcher cannot provide them yet; if `{}` does not need them, remove the `allow` and {deny}", first.part);
+            return format!(
+                "the launcher cannot provide them yet; if `{}` does not need them, remove the `allow` and {deny}",
+                first.part
+            );
         }
-        return format!("language runtimes import these whether they use them or not; if `{}` does not, {deny}", first.part);
+        return format!(
+            "language runtimes import these whether they use them or not; if `{}` does not, {deny}",
+            first.part
+        );
     }
     if let Some(import) = missing.iter().find(|import| import.grantable) {
         let line = match interfaces::capability(&import.import) {
@@ -476,9 +502,13 @@ fn missing_hint(missing: &[MissingImport]) -> String {
             false => format!("{grant} and allow it for `{}`", import.part),
         };
     }
-    if let Some((import, part)) = missing.iter().find_map(|import| Some((import, import.near.as_ref()?.part.as_ref()?))) {
+    if let Some((import, part)) =
+        missing.iter().find_map(|import| Some((import, import.near.as_ref()?.part.as_ref()?)))
+    {
         let (importer, name) = (&import.part, bare(&import.import));
-        return format!("rebuild `{importer}` or `{part}`, so that both use one version of `{name}`, or add a component that exports it");
+        return format!(
+            "rebuild `{importer}` or `{part}`, so that both use one version of `{name}`, or add a component that exports it"
+        );
     }
     match missing {
         [_] => "add a component that exports it".to_owned(),
@@ -511,7 +541,10 @@ fn split_title(edge: &Edge, first: &View, second: &View) -> String {
             format!("cannot wire `{provider}` into `{part}`: each has another `{interface}`")
         }
         Edge::Launcher { part, import } => {
-            format!("cannot leave `{}` of `{part}` to the launcher: it has another `{interface}`", bare(import))
+            format!(
+                "cannot leave `{}` of `{part}` to the launcher: it has another `{interface}`",
+                bare(import)
+            )
         }
         Edge::Trigger { part, export } => {
             format!("cannot export `{}` of `{part}`: the launcher has another `{interface}`", bare(export))
@@ -537,7 +570,9 @@ fn view_line(view: &View) -> String {
         (Origin::Launcher, Some(_)) => format!("{who} has it from the launcher"),
         (Origin::Part(origin), Some(part)) if origin == part => format!("{who} defines its own"),
         (Origin::Part(origin), _) => format!("{who} has it from `{origin}`"),
-        (Origin::Stub { part, import }, Some(viewer)) if part == viewer => format!("{who} is denied `{}`", bare(import)),
+        (Origin::Stub { part, import }, Some(viewer)) if part == viewer => {
+            format!("{who} is denied `{}`", bare(import))
+        }
         (Origin::Stub { part, .. }, _) => format!("{who} has the denied one of `{part}`"),
     }
 }
@@ -558,7 +593,9 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
         });
     }
     let with = |part: &PartName, provider: &PartName| {
-        format!("let `{part}` have it from `{provider}` too: `with = {{ \"{interface}\" = \"{provider}\" }}` in `[components.{part}]`")
+        format!(
+            "let `{part}` have it from `{provider}` too: `with = {{ \"{interface}\" = \"{provider}\" }}` in `[components.{part}]`"
+        )
     };
     match edge {
         Edge::Launcher { import, .. } => {
@@ -567,17 +604,23 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
         }
         Edge::Trigger { .. } => {
             let Origin::Part(provider) = &first.origin else { return None };
-            Some(format!("do without `{provider}`: what the launcher calls must have `{interface}` from the launcher"))
+            Some(format!(
+                "do without `{provider}`: what the launcher calls must have `{interface}` from the launcher"
+            ))
         }
-        Edge::Wire { .. } => match (first, second) {
-            // Whoever imports the interface can have it from where the other has it.
-            (View { part: Some(part), import: Some(_), .. }, View { origin: Origin::Part(provider), .. }) if part != provider => {
-                Some(with(part, provider))
+        Edge::Wire { .. } => {
+            match (first, second) {
+                // Whoever imports the interface can have it from where the other has it.
+                (
+                    View { part: Some(part), import: Some(_), .. },
+                    View { origin: Origin::Part(provider), .. },
+                ) if part != provider => Some(with(part, provider)),
+                (
+                    View { origin: Origin::Part(provider), .. },
+                    View { part: Some(part), import: Some(_), .. },
+                ) if part != provider => Some(with(part, provider)),
+                _ => Some(format!("both must have `{interface}` from one provider")),
             }
-            (View { origin: Origin::Part(provider), .. }, View { part: Some(part), import: Some(_), .. }) if part != provider => {
-                Some(with(part, provider))
-            }
-            _ => Some(format!("both must have `{interface}` from one provider")),
-        },
+        }
     }
 }

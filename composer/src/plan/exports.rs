@@ -19,8 +19,17 @@ pub(super) struct Exports {
 }
 
 /// What `[exports]` says, or the one obvious trigger.
-pub(super) fn choose(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) -> Option<Exports> {
-    if recipe.exports.is_empty() { obvious(recipe, inputs, wiring, problems) } else { named(recipe, inputs, problems) }
+pub(super) fn choose(
+    recipe: &Recipe,
+    inputs: &Inputs,
+    wiring: &Wiring,
+    problems: &mut Problems,
+) -> Option<Exports> {
+    if recipe.exports.is_empty() {
+        obvious(recipe, inputs, wiring, problems)
+    } else {
+        named(recipe, inputs, problems)
+    }
 }
 
 fn named(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) -> Option<Exports> {
@@ -94,9 +103,10 @@ fn obvious(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Pro
         }
     }
     match candidates.as_slice() {
-        [(one, trigger)] => {
-            Some(Exports { names: BTreeMap::from([(one.export.clone(), one.part.clone())]), trigger: trigger.clone() })
-        }
+        [(one, trigger)] => Some(Exports {
+            names: BTreeMap::from([(one.export.clone(), one.part.clone())]),
+            trigger: trigger.clone(),
+        }),
         [] => {
             let near = recipe
                 .components

@@ -73,7 +73,9 @@ fn grant(recipe: &Recipe, import: &str) -> Option<Grant> {
     let named = || recipe.grants.iter().filter(|(name, _)| name.matches(import));
     let (_, grant) = named().find(|(name, _)| name.to_string().contains('@')).or_else(|| named().next())?;
     Some(match &grant.value {
-        recipe::Grant::OutgoingHttp { hosts } => Grant::OutgoingHttp(OutgoingHttp { hosts: hosts.iter().cloned().collect() }),
+        recipe::Grant::OutgoingHttp { hosts } => {
+            Grant::OutgoingHttp(OutgoingHttp { hosts: hosts.iter().cloned().collect() })
+        }
         recipe::Grant::Environment { keys } => {
             Grant::Environment(EnvironmentGrant { keys: keys.iter().cloned().collect() })
         }
@@ -114,7 +116,10 @@ fn conflicts(inputs: &Inputs, a: InterfaceId, b: InterfaceId) -> Vec<Difference>
     if !types[b].exports.keys().any(|name| clashes(name)) {
         return Vec::new();
     }
-    signature::differences(types, a, b).into_iter().filter(|difference| difference.exported.is_some()).collect()
+    signature::differences(types, a, b)
+        .into_iter()
+        .filter(|difference| difference.exported.is_some())
+        .collect()
 }
 
 /// All parts with one root import share its values; a part that does not allow them must not get them.
@@ -188,7 +193,8 @@ fn check_grants_are_used(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, prob
         if wiring.values().any(|decisions| decisions.iter().any(granted)) {
             continue;
         }
-        let importer = inputs.parts.keys().find(|part| inputs.world(part).imports.keys().any(|i| name.matches(i)));
+        let importer =
+            inputs.parts.keys().find(|part| inputs.world(part).imports.keys().any(|i| name.matches(i)));
         let fate = importer.and_then(|part| {
             let (_, decision) = wiring[part].iter().find(|(import, _)| name.matches(import))?;
             Some((part.clone(), decision.clone()))

@@ -170,7 +170,7 @@ fn assemble(
         .into_iter()
         .map(|(part, imports)| {
             let left_over = left_over.get(&part).cloned().unwrap_or_default();
-            let digest = inputs.parts[&part].clone();
+            let digest = inputs.parts[&part];
             (part, PartPlan { digest, imports, left_over })
         })
         .collect();

@@ -28,12 +28,20 @@ enum Identity {
 }
 
 /// Reports every wire, launcher import and trigger over which a handle of two types would pass.
-pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, exports: &Exports, problems: &mut Problems) {
+pub(super) fn check(
+    recipe: &Recipe,
+    inputs: &Inputs,
+    wiring: &Wiring,
+    exports: &Exports,
+    problems: &mut Problems,
+) {
     let resources = Resources { inputs, wiring, origins: origins(inputs) };
     for (part, decisions) in wiring {
         for (import, decision) in decisions {
             let split = match decision {
-                Decision::Wire { part: provider, export, .. } => resources.over_wire(part, import, provider, export),
+                Decision::Wire { part: provider, export, .. } => {
+                    resources.over_wire(part, import, provider, export)
+                }
                 Decision::Launcher(_) => resources.with_launcher(part, import),
                 // A stub takes the types that it does not define from the part's own providers.
                 Decision::Deny { .. } => None,
@@ -127,7 +135,13 @@ impl Resources<'_> {
         types[types.resolve_resource(resource)].name.clone()
     }
 
-    fn over_wire(&self, part: &PartName, import: &str, provider: &PartName, export: &str) -> Option<PlanError> {
+    fn over_wire(
+        &self,
+        part: &PartName,
+        import: &str,
+        provider: &PartName,
+        export: &str,
+    ) -> Option<PlanError> {
         let types = &self.inputs.types;
         let ours = *self.inputs.world(part).imports.get(import)?;
         let theirs = *self.inputs.world(provider).exports.get(export)?;
@@ -193,7 +207,8 @@ fn pair_items(types: &Types, a: ItemKind, b: ItemKind, pairs: &mut Vec<(Resource
             }
         }
         (ItemKind::Type(Type::Resource(a)), ItemKind::Type(Type::Resource(b))) => pairs.push((a, b)),
-        (ItemKind::Type(Type::Value(a)), ItemKind::Type(Type::Value(b))) | (ItemKind::Value(a), ItemKind::Value(b)) => {
+        (ItemKind::Type(Type::Value(a)), ItemKind::Type(Type::Value(b)))
+        | (ItemKind::Value(a), ItemKind::Value(b)) => {
             pair_values(types, a, b, pairs);
         }
         _ => {}
@@ -218,7 +233,10 @@ fn pair_values(types: &Types, a: ValueType, b: ValueType, pairs: &mut Vec<(Resou
 fn children(ty: &DefinedType) -> Vec<ValueType> {
     match ty {
         DefinedType::Tuple(items) => items.clone(),
-        DefinedType::List(ty) | DefinedType::FixedSizeList(ty, _) | DefinedType::Option(ty) | DefinedType::Alias(ty) => {
+        DefinedType::List(ty)
+        | DefinedType::FixedSizeList(ty, _)
+        | DefinedType::Option(ty)
+        | DefinedType::Alias(ty) => {
             vec![*ty]
         }
         DefinedType::Map(key, item) => vec![*key, *item],

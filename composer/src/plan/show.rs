@@ -91,7 +91,11 @@ impl fmt::Display for LauncherImport {
                 write!(f, "; hosts: {}", http.hosts.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
             }
             Some(Grant::Environment(environment)) => {
-                write!(f, "; variables: {}", environment.keys.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+                write!(
+                    f,
+                    "; variables: {}",
+                    environment.keys.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+                )
             }
         }
     }
@@ -104,7 +108,10 @@ impl Serialize for Plan {
         plan.serialize_field("app", &self.app)?;
         plan.serialize_field("version", &self.version)?;
         plan.serialize_field("trigger", &self.trigger)?;
-        plan.serialize_field("parts", &Named(self.parts.iter().map(|(name, part)| (name.to_string(), part)).collect()))?;
+        plan.serialize_field(
+            "parts",
+            &Named(self.parts.iter().map(|(name, part)| (name.to_string(), part)).collect()),
+        )?;
         let exports = self.exports.iter().map(|(name, part)| (name.clone(), part.to_string())).collect();
         plan.serialize_field("exports", &Named(exports))?;
         plan.serialize_field("launcher", &self.launcher)?;

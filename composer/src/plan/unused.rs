@@ -14,7 +14,8 @@ pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems)
         let imports: Vec<&str> = inputs.world(part).imports.keys().map(String::as_str).collect();
         let mut report = |entry: Entry, text: String, span: &Span| {
             let near = nearest(&text, imports.iter().map(|import| bare(import, &text))).map(str::to_owned);
-            let imports = imports.iter().filter(|import| !in_base_set(import)).map(|i| (*i).to_owned()).collect();
+            let imports =
+                imports.iter().filter(|import| !in_base_set(import)).map(|i| (*i).to_owned()).collect();
             let problem = PlanError::UnusedEntry { part: part.clone(), entry, text, near, imports };
             problems.push((Some(span.clone()), problem));
         };
@@ -79,15 +80,19 @@ pub(super) fn parts(
             let exports: Vec<String> = inputs.world(part).exports.keys().cloned().collect();
             let fate = exports.iter().find_map(|export| {
                 let others = wiring.iter().filter(|(other, _)| *other != part);
-                others.flat_map(|(other, decisions)| decisions.iter().map(move |(i, d)| (other, i, d))).find_map(
-                    |(other, import, decision)| {
-                        let wired_here = matches!(decision, Decision::Wire { part: provider, .. } if provider == part);
+                others
+                    .flat_map(|(other, decisions)| decisions.iter().map(move |(i, d)| (other, i, d)))
+                    .find_map(|(other, import, decision)| {
+                        let wired_here =
+                            matches!(decision, Decision::Wire { part: provider, .. } if provider == part);
                         (compatible(import, export) && !wired_here)
                             .then(|| (other.clone(), import.clone(), decision.clone()))
-                    },
-                )
+                    })
             });
-            problems.push((Some(component.span.clone()), PlanError::UnusedPart { part: part.clone(), exports, fate }));
+            problems.push((
+                Some(component.span.clone()),
+                PlanError::UnusedPart { part: part.clone(), exports, fate },
+            ));
         }
     }
 }

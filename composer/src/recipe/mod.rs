@@ -5,8 +5,13 @@
 //!
 //! Maps are ordered by name, never by place in the file: two recipes that say the same give the same bytes.
 
+mod grants;
 mod names;
 mod parse;
+mod problems;
+mod quantity;
+mod settings;
+mod signing;
 mod source;
 
 use std::collections::BTreeMap;
@@ -15,8 +20,10 @@ use std::time::Duration;
 
 use wadoo_signing::digest::Sha256Digest;
 
-pub use names::{AppName, InterfaceName, InterfacePattern, PartName};
-pub use parse::parse;
+use crate::target::{CpuLevel, Target};
+
+pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
+pub use parse::{MAX_LIST, MAX_PARTS, MAX_RECIPE_SIZE, parse, read};
 pub use source::{SourceText, Span, Spanned};
 
 /// A valid recipe, format 1.
@@ -88,7 +95,7 @@ pub enum Grant {
 pub struct Limits {
     /// `memory`, in bytes; default 128 MiB.
     pub memory: u64,
-    /// `timeout`; default 30 s for HTTP, none for a command unless the recipe says so.
+    /// `timeout`, if the recipe says so; see [`Limits::timeout_or_default`].
     pub timeout: Option<Duration>,
     /// `body-timeout`; default 30 s.
     pub body_timeout: Duration,
@@ -123,4 +130,49 @@ pub enum KeySource {
     Env(String),
     /// `file:PATH`, relative to the recipe's folder.
     File(PathBuf),
+}
+
+/// A request without a time-out in the recipe gets this one.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Recipe {
+    /// Digest of the recipe's bytes.
+    pub fn digest(&self) -> Sha256Digest {
+        self.source.digest()
+    }
+}
+
+impl App {
+    /// The number that orders the artifacts of this application.
+    pub fn serial(&self) -> u64 {
+        // The parser refuses a version without serial.
+        self.serial.or_else(|| serial_of(&self.version)).unwrap_or(0)
+    }
+}
+
+/// Packs a version into a number that grows with it: 16 bits major, 24 minor, 24 patch, less one bit so that
+/// every serial is a number that JSON and TOML can carry. Prereleases have the serial of their release.
+fn serial_of(version: &semver::Version) -> Option<u64> {
+    let fits = version.major < 1 << 15 && version.minor < 1 << 24 && version.patch < 1 << 24;
+    fits.then_some(version.major << 48 | version.minor << 24 | version.patch)
+}
+
+impl Limits {
+    /// The time-out: what the recipe says; else 30 s for requests, and none for a command.
+    pub fn timeout_or_default(&self, http: bool) -> Option<Duration> {
+        self.timeout.or(http.then_some(DEFAULT_TIMEOUT))
+    }
+}
+
+impl Build {
+    /// The targets to compile for, each with the recipe's CPU level.
+    pub fn targets(&self) -> Vec<Target> {
+        let level = self.level();
+        self.targets.iter().filter_map(|target| Target::new(&target.value, level)).collect()
+    }
+
+    /// The CPU level.
+    pub fn level(&self) -> CpuLevel {
+        self.cpu.as_ref().and_then(|cpu| CpuLevel::by_name(&cpu.value)).unwrap_or(CpuLevel::Baseline)
+    }
 }

@@ -1,4 +1,4 @@
-//! The same recipe and inputs give the same bytes, and quickly enough that nobody waits for it.
+//! The same recipe and inputs give the same bytes.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,7 @@ use std::path::Path;
 use crate::{component, run};
 
 const SERVICE: &str = "// wasi: 0.3.0\npackage test:service; world part { export wasi:http/handler@0.3.0; }";
-const MIDDLEWARE: &str =
-    "// wasi: 0.3.0\npackage test:middleware; world part { import wasi:http/handler@0.3.0; export wasi:http/handler@0.3.0; }";
+const MIDDLEWARE: &str = "// wasi: 0.3.0\npackage test:middleware; world part { import wasi:http/handler@0.3.0; export wasi:http/handler@0.3.0; }";
 const DENIED: &str = "// wasi: 0.3.0\npackage test:denied; world part { import wasi:http/handler@0.3.0; \
                       import wasi:sockets/types@0.3.0; export wasi:http/handler@0.3.0; }";
 
@@ -49,10 +48,7 @@ fn twenty_encodings_are_equal() {
 fn twenty_parts_are_linked_and_counted() {
     let folder = tempfile::tempdir().expect("folder");
     chain(folder.path(), 19, false);
-    let started = std::time::Instant::now();
     let (plan, linked) = run(&folder.path().join("recipe.toml")).expect("linked");
-    // Printed and not asserted: a test must not depend on the machine's speed.
-    println!("20 parts: {:?}, {} bytes", started.elapsed(), linked.bytes.len());
     assert_eq!(plan.parts.len(), 20);
     // 20 parts and 4 stubs have a memory each.
     assert_eq!(linked.pool.memories, 24);

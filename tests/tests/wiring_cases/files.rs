@@ -7,7 +7,8 @@ use crate::run;
 
 fn refusal(make: impl FnOnce(&Path)) -> String {
     let folder = tempfile::tempdir().expect("folder");
-    let recipe = "recipe = 1\n[app]\nname = \"app\"\nversion = \"1.0.0\"\n[components.cart]\npath = \"cart.wasm\"\n";
+    let recipe =
+        "recipe = 1\n[app]\nname = \"app\"\nversion = \"1.0.0\"\n[components.cart]\npath = \"cart.wasm\"\n";
     fs::write(folder.path().join("recipe.toml"), recipe).expect("written");
     make(folder.path());
     let reports = run(&folder.path().join("recipe.toml")).expect_err("refused");
@@ -52,7 +53,8 @@ fn every_truncation_of_a_component_ends_without_a_panic() {
     let text = "package test:a; world part { export wasi:http/incoming-handler@0.2.12; }";
     let bytes = crate::component::from_wit(text);
     let folder = tempfile::tempdir().expect("folder");
-    let recipe = "recipe = 1\n[app]\nname = \"app\"\nversion = \"1.0.0\"\n[components.cart]\npath = \"cart.wasm\"\n";
+    let recipe =
+        "recipe = 1\n[app]\nname = \"app\"\nversion = \"1.0.0\"\n[components.cart]\npath = \"cart.wasm\"\n";
     fs::write(folder.path().join("recipe.toml"), recipe).expect("written");
     for length in (0..bytes.len()).step_by(97) {
         fs::write(folder.path().join("cart.wasm"), &bytes[..length]).expect("written");

@@ -6,6 +6,7 @@
 
 mod component;
 mod determinism;
+mod engine;
 mod files;
 mod json;
 mod mutation;
@@ -44,7 +45,8 @@ fn prepare(case: &Path, folder: &Path) {
                 fs::write(target.with_extension("wasm"), component::from_wit(&text)).expect("written");
             }
             Some("wat") if path.file_stem().is_some_and(|stem| stem != "linked") => {
-                let bytes = wat::parse_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let bytes =
+                    wat::parse_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 fs::write(target.with_extension("wasm"), bytes).expect("written");
             }
             Some("toml" | "wasm") => {
@@ -100,8 +102,11 @@ fn check(case: &Path, failures: &mut Vec<String>) {
 
 #[test]
 fn every_case_is_as_expected() {
-    let mut folders: Vec<PathBuf> =
-        fs::read_dir(cases()).expect("cases").map(|entry| entry.expect("entry").path()).filter(|p| p.is_dir()).collect();
+    let mut folders: Vec<PathBuf> = fs::read_dir(cases())
+        .expect("cases")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|p| p.is_dir())
+        .collect();
     folders.sort();
     assert!(folders.len() >= 30, "found {} cases", folders.len());
     let mut failures = Vec::new();

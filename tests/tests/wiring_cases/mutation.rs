@@ -18,8 +18,12 @@ world part { ";
 #[test]
 fn one_flipped_byte_never_ends_in_a_panic() {
     let folder = tempfile::tempdir().expect("folder");
-    let store = component::from_wit(&format!("{STORE} export acme:store/types@1.0.0; export acme:store/shelf@1.0.0; }}"));
-    let front = component::from_wit(&format!("{STORE} import acme:store/shelf@1.0.0; export wasi:cli/run@0.2.12; }}"));
+    let store = component::from_wit(&format!(
+        "{STORE} export acme:store/types@1.0.0; export acme:store/shelf@1.0.0; }}"
+    ));
+    let front = component::from_wit(&format!(
+        "{STORE} import acme:store/shelf@1.0.0; export wasi:cli/run@0.2.12; }}"
+    ));
     fs::write(folder.path().join("recipe.toml"), RECIPE).expect("written");
     fs::write(folder.path().join("front.wasm"), &front).expect("written");
     fs::write(folder.path().join("store.wasm"), &store).expect("written");

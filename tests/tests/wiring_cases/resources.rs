@@ -98,7 +98,7 @@ fn forced(inputs: &inputs::Inputs, recipe: &recipe::Recipe, wires: &Wires) -> Pl
                 (full.clone(), Decision::Wire { part: name(provider), export: full, explicit: true })
             })
             .collect();
-        let digest = inputs.digest(part).expect("an input").clone();
+        let digest = *inputs.digest(part).expect("an input");
         (part.clone(), PartPlan { digest, imports, left_over: Vec::new() })
     });
     Plan {
@@ -129,7 +129,11 @@ fn the_plan_and_the_validator_agree_on_every_wiring() {
             (Ok(_), Ok(_)) => accepted += 1,
             (Err(reports), Err(_)) => {
                 refused += 1;
-                assert!(reports.iter().all(|report| report.what.contains("each has another")), "{}", reports[0]);
+                assert!(
+                    reports.iter().all(|report| report.what.contains("each has another")),
+                    "{}",
+                    reports[0]
+                );
             }
             (Ok(_), Err(bugs)) => panic!("{wires:?} is accepted and cannot be linked: {}", bugs[0]),
             (Err(reports), Ok(_)) => panic!("{wires:?} is refused and can be linked: {}", reports[0]),
