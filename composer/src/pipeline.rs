@@ -167,11 +167,11 @@ pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<
 pub fn load_back(path: &Path, signers: &Signers) -> Result<LoadedBack, Report> {
     let store = TrustStore::of(signers.keys.iter().map(SigningKey::public), signers.development);
     // Nobody else knows the file yet: a copy would prove nothing more.
-    let options = OpenOptions { map_in_place: true, ..OpenOptions::default() };
+    let options = OpenOptions { map_in_place: true };
     let artifact = UnverifiedArtifact::open(path, &options)?;
     let artifact = artifact.authenticate(&store, &Policy::default(), SystemTime::now())?;
-    artifact.check_all_digests()?;
     let artifact = artifact.hash()?;
+    artifact.check_all_digests()?;
     let manifest = artifact.manifest().clone();
     match compat::check(&manifest) {
         Ok(()) => {}

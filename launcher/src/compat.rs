@@ -93,15 +93,33 @@ fn cpu_has(feature: &str) -> bool {
         "has_bmi2" => has!("bmi2"),
         "has_fma" => has!("fma"),
         "has_lzcnt" => has!("lzcnt"),
+        "has_avx_vnni" => has!("avxvnni"),
+        "has_avx512bitalg" => has!("avx512bitalg"),
         "has_avx512dq" => has!("avx512dq"),
-        "has_avx512vl" => has!("avx512vl"),
         "has_avx512f" => has!("avx512f"),
+        "has_avx512vbmi" => has!("avx512vbmi"),
+        "has_avx512vl" => has!("avx512vl"),
+        "has_avx512vnni" => has!("avx512vnni"),
         _ => false,
     }
 }
 
-/// Whether this CPU has a feature, by Cranelift's name: only baselines are compiled for other architectures.
-#[cfg(not(target_arch = "x86_64"))]
+/// Whether this CPU has a feature, by Cranelift's name. A name that is not known here is not had.
+#[cfg(target_arch = "aarch64")]
+fn cpu_has(feature: &str) -> bool {
+    use std::arch::is_aarch64_feature_detected as has;
+    match feature {
+        "has_lse" => has!("lse"),
+        "has_pauth" => has!("paca"),
+        "has_fp16" => has!("fp16"),
+        "has_dotprod" => has!("dotprod"),
+        "has_i8mm" => has!("i8mm"),
+        _ => false,
+    }
+}
+
+/// Whether this CPU has a feature, by Cranelift's name: only baselines run on other architectures.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn cpu_has(_feature: &str) -> bool {
     false
 }
@@ -149,6 +167,52 @@ impl Incompatible {
             Self::Engine { .. } | Self::Profile { .. } => report.hint(
                 "compose it with the `wadoo` of this launcher's version; `launcher --version` says which",
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_of_the_profile_is_compared_by_name() {
+        let standard = engine::standard_profile();
+        assert_eq!(check_profile(&standard, &standard), Ok(()));
+        let differing = |change: fn(&mut EngineProfile)| {
+            let mut found = standard.clone();
+            change(&mut found);
+            match check_profile(&found, &standard) {
+                Err(Incompatible::Profile { field, .. }) => field,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(differing(|p| p.name = "stock".to_owned()), "name");
+        assert_eq!(differing(|p| p.concurrency ^= true), "concurrency");
+        assert_eq!(differing(|p| p.epoch_interruption ^= true), "epochInterruption");
+        assert_eq!(differing(|p| p.gc ^= true), "gc");
+        assert_eq!(differing(|p| p.memory_reservation += 1), "memoryReservation");
+        assert_eq!(differing(|p| p.memory_guard_size += 1), "memoryGuardSize");
+        assert_eq!(differing(|p| p.memory_init_cow ^= true), "memoryInitCow");
+        assert_eq!(differing(|p| p.signals_based_traps ^= true), "signalsBasedTraps");
+        assert_eq!(differing(|p| p.inlining ^= true), "inlining");
+    }
+
+    #[test]
+    fn target_and_features_must_be_here() {
+        let target = |triple: &str, features: &[&str]| Target {
+            triple: triple.to_owned(),
+            cpu: String::new(),
+            features: features.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let here = target_lexicon::HOST.to_string();
+        assert_eq!(check_target(&target(&here, &[])), Ok(()));
+        // The C library of the build machine is of no concern.
+        assert_eq!(check_target(&target(&here.replace("gnu", "musl"), &[])), Ok(()));
+        let missing = check_target(&target(&here, &["has_teleport"]));
+        assert_eq!(missing, Err(Incompatible::Cpu("has_teleport".to_owned())));
+        for other in ["riscv64gc-unknown-linux-gnu", "x86_64-pc-windows-msvc", "", "nonsense"] {
+            assert!(matches!(check_target(&target(other, &[])), Err(Incompatible::Target { .. })), "{other}");
         }
     }
 }

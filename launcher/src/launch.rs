@@ -12,7 +12,8 @@ use tokio::runtime::Runtime;
 use wadoo_launcher::app::App;
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
-use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact, Why};
+use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
+use wadoo_launcher::place::Why;
 use wadoo_launcher::server::{self, Bound, Drained, Server};
 use wadoo_launcher::trusting::Trusting;
 use wadoo_launcher::verify::AuthenticArtifact;
@@ -100,7 +101,7 @@ fn serve(bound: Bound, loaded: Loaded, drain: Duration, start: Instant) -> Resul
 /// that this machine is the one that the payload was compiled for.
 fn authenticate(options: &Options) -> Result<AuthenticArtifact, Report> {
     let Trusting { store, policy } = Trusting::of_process(options.trust.as_deref())?;
-    let open = OpenOptions { map_in_place: options.map_in_place, sealed: policy.sealed };
+    let open = OpenOptions { map_in_place: options.map_in_place };
     let authentic = UnverifiedArtifact::open(&options.artifact, &open)?.authenticate(
         &store,
         &policy,
@@ -141,6 +142,7 @@ impl Loaded {
         let Serving { engine, unpooled } = serving.map_err(|error| {
             Report::new(Exit::HostResource, "cannot set up the engine")
                 .because(error.root_cause().to_string())
+                .hint("raise the limit on address space, 4 GiB for each memory: `ulimit -v unlimited`")
         })?;
         if let Some(because) = unpooled {
             log::write(format_args!("instances are not pooled, which is slower: {because}"));

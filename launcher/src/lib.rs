@@ -13,6 +13,8 @@ pub mod load;
 #[cfg(feature = "load")]
 pub mod open;
 #[cfg(feature = "load")]
+pub mod place;
+#[cfg(feature = "load")]
 pub mod trusting;
 #[cfg(feature = "load")]
 pub mod verify;

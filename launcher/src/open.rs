@@ -1,17 +1,15 @@
-//! Opening an artifact so that the bytes that are verified are the bytes that are executed.
+//! Opening an artifact, so that everything later is about one open file.
 //!
-//! Everything is checked on the opened inode, never again by path. A file that this process or another user
-//! could change between hashing and running is copied into sealed memory first, and the copy is what is
-//! hashed and run. Whether the bytes are worth running is not decided here (see `verify`).
+//! Everything is checked on the opened inode, never again by path. Only the framing and the envelope are read
+//! here, each under its limit. Where the payload is run from is decided in `place`, and whether its bytes are
+//! worth running in `verify`.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, MemfdFlags, OFlags, SealFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::fs::OFlags;
 use wadoo_signing::envelope::MAX_ENVELOPE_SIZE;
 use wadoo_signing::framing::{AttachmentSpan, FramingError, Layout, MAX_FILE_SIZE};
 use wadoo_signing::{elf, report};
@@ -24,10 +22,9 @@ pub const SPLIT_ENVELOPE: &str = "manifest.dsse.json";
 /// What the caller says about opening.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenOptions {
-    /// Run the file in place although this process could change it.
+    /// Run the file in place although this process could change it. A policy with `verify = "sealed"` is
+    /// stronger.
     pub map_in_place: bool,
-    /// Copy and seal in every case (the policy's `verify = "sealed"`).
-    pub sealed: bool,
 }
 
 /// An opened artifact of which nothing is believed yet.
@@ -35,72 +32,12 @@ pub struct OpenOptions {
 pub struct UnverifiedArtifact {
     pub(crate) path: PathBuf,
     pub(crate) envelope: Vec<u8>,
-    pub(crate) payload: Payload,
-    pub(crate) attachments: Vec<AttachmentSpan>,
-    /// The file that holds the attachments.
+    /// Begins with the payload; holds the attachments too, unless the form is split.
     pub(crate) file: File,
-}
-
-/// The payload's bytes, where they will be executed from.
-#[derive(Debug)]
-pub(crate) struct Payload {
-    pub(crate) bytes: Bytes,
-    pub(crate) length: u64,
-    pub(crate) why: Why,
-}
-
-/// Where the payload's bytes are.
-#[derive(Debug)]
-pub(crate) enum Bytes {
-    /// The first bytes of this file: the artifact itself, or a sealed copy of its payload.
-    File(File),
-    /// Private memory: there is no `/proc` through which a descriptor could be mapped.
-    Memory(Vec<u8>),
-}
-
-/// Why the payload is run from where it is; one line for the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// In place: the file system is mounted read-only.
-    ReadOnlyMount,
-    /// In place: the kernel guards the content of the file.
-    Verity,
-    /// In place: it and every folder above belong to root, and nobody else may write them.
-    RootOwned,
-    /// In place: asked for by `--map-in-place`.
-    Asked,
-    /// A sealed copy: the policy demands it.
-    Policy,
-    /// A sealed copy: the file system is mounted `noexec`.
-    NoExec,
-    /// A sealed copy: this process, or another user, could change the file.
-    Changeable,
-    /// A copy in private memory: there is no `/proc`.
-    NoProc,
-}
-
-impl Why {
-    /// Whether the file itself is executed.
-    pub fn in_place(self) -> bool {
-        matches!(self, Self::ReadOnlyMount | Self::Verity | Self::RootOwned | Self::Asked)
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ReadOnlyMount => "in place: mounted read-only",
-            Self::Verity => "in place: fs-verity",
-            Self::RootOwned => "in place: owned by root, with every folder above",
-            Self::Asked => {
-                "in place, because `--map-in-place` says so, although this process could change it"
-            }
-            Self::Policy => "sealed copy: the policy demands it",
-            Self::NoExec => "sealed copy: mounted noexec",
-            Self::Changeable => "sealed copy: the file could be changed while it runs",
-            Self::NoProc => "copy in private memory: there is no /proc",
-        })
-    }
+    /// Length of the payload.
+    pub(crate) payload: u64,
+    pub(crate) attachments: Vec<AttachmentSpan>,
+    pub(crate) options: OpenOptions,
 }
 
 /// Why an artifact could not be opened.
@@ -138,14 +75,6 @@ pub enum OpenError {
         /// What is wrong.
         source: FramingError,
     },
-    /// The sealed copy could not be made.
-    #[error("cannot copy `{}` into sealed memory", path.display())]
-    Seal {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
 }
 
 impl UnverifiedArtifact {
@@ -163,8 +92,8 @@ impl UnverifiedArtifact {
         let layout = Layout::read(&file, length).map_err(framing)?;
         let mut envelope = vec![0; layout.envelope as usize];
         file.read_exact_at(&mut envelope, layout.envelope_offset).map_err(|error| framing(error.into()))?;
-        let payload = Payload::place(path, &file, layout.payload, options)?;
-        Ok(Self { path: path.to_owned(), envelope, payload, attachments: layout.attachments, file })
+        let (payload, attachments) = (layout.payload, layout.attachments);
+        Ok(Self { path: path.to_owned(), envelope, file, payload, attachments, options: *options })
     }
 
     /// The folder form, in which the payload is a file of its own that the kernel can measure.
@@ -183,13 +112,14 @@ impl UnverifiedArtifact {
         let path = folder.join(SPLIT_PAYLOAD);
         let (file, length) = open_checked(&path, MAX_FILE_SIZE)?;
         elf::check(&file, length).map_err(|source| OpenError::Framing { path: path.clone(), source })?;
-        let payload = Payload::place(&path, &file, length, options)?;
-        Ok(Self { path: folder.to_owned(), envelope, payload, attachments: Vec::new(), file })
-    }
-
-    /// Why the payload is run from where it is.
-    pub fn why(&self) -> Why {
-        self.payload.why
+        Ok(Self {
+            path: folder.to_owned(),
+            envelope,
+            file,
+            payload: length,
+            attachments: Vec::new(),
+            options: *options,
+        })
     }
 
     /// The envelope's bytes, unverified.
@@ -218,85 +148,6 @@ fn open_checked(path: &Path, limit: u64) -> Result<(File, u64), OpenError> {
         return Err(OpenError::Framing { path: path.to_owned(), source });
     }
     Ok((file, metadata.len()))
-}
-
-impl Payload {
-    /// Decides where the first `length` bytes of `file` are executed from, and copies them if need be.
-    fn place(path: &Path, file: &File, length: u64, options: &OpenOptions) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::Seal { path: path.to_owned(), source };
-        let why = decide(file, options);
-        let bytes = match why {
-            Why::NoProc => {
-                let mut bytes = vec![0; length as usize];
-                file.read_exact_at(&mut bytes, 0).map_err(failed)?;
-                Bytes::Memory(bytes)
-            }
-            _ if why.in_place() => Bytes::File(file.try_clone().map_err(failed)?),
-            _ => Bytes::File(sealed_copy(file, length).map_err(failed)?),
-        };
-        Ok(Self { bytes, length, why })
-    }
-}
-
-fn decide(file: &File, options: &OpenOptions) -> Why {
-    if !Path::new("/proc/self/fd").exists() {
-        return Why::NoProc;
-    }
-    if options.sealed {
-        return Why::Policy;
-    }
-    let mount = rustix::fs::fstatvfs(file).map_or(StatVfsMountFlags::NOEXEC, |stat| stat.f_flag);
-    if mount.contains(StatVfsMountFlags::NOEXEC) {
-        return Why::NoExec;
-    }
-    if mount.contains(StatVfsMountFlags::RDONLY) {
-        return Why::ReadOnlyMount;
-    }
-    let statx = rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
-    if statx.is_ok_and(|stat| {
-        StatxAttributes::from_bits_retain(stat.stx_attributes.bits()).contains(StatxAttributes::VERITY)
-    }) {
-        return Why::Verity;
-    }
-    if root_owned(file) {
-        return Why::RootOwned;
-    }
-    if options.map_in_place { Why::Asked } else { Why::Changeable }
-}
-
-/// Whether the file and every folder above it belong to root and nobody else may write them.
-fn root_owned(file: &File) -> bool {
-    let safe = |metadata: fs::Metadata| metadata.uid() == 0 && metadata.permissions().mode() & 0o022 == 0;
-    let path = fs::read_link(descriptor_path(file));
-    file.metadata().is_ok_and(safe)
-        && path.is_ok_and(|path| {
-            path.ancestors().skip(1).all(|folder| fs::symlink_metadata(folder).is_ok_and(safe))
-        })
-}
-
-/// A path that leads to the opened file itself, whatever happened to its name.
-pub(crate) fn descriptor_path(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-/// Copies exactly `length` bytes into memory that nobody can change any more.
-fn sealed_copy(file: &File, length: u64) -> io::Result<File> {
-    let copy = File::from(rustix::fs::memfd_create(
-        c"wadoo-payload",
-        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-    )?);
-    let mut offset = 0;
-    while offset < length {
-        let rest = usize::try_from(length - offset).unwrap_or(usize::MAX);
-        if rustix::fs::sendfile(copy.as_fd(), file.as_fd(), Some(&mut offset), rest)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    rustix::fs::fcntl_add_seals(
-        &copy,
-        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
-    )?;
-    Ok(copy)
 }
 
 impl From<OpenError> for report::Report {
@@ -334,9 +185,6 @@ impl From<OpenError> for report::Report {
                 };
                 Self::new(Exit::NotTrusted, what).hint(hint)
             }
-            OpenError::Seal { source, .. } => Self::new(Exit::HostResource, what)
-                .because(source.to_string())
-                .hint("free memory, or keep the artifact on a read-only mount, where it is run in place"),
         }
     }
 }

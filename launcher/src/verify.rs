@@ -22,10 +22,8 @@ use wadoo_signing::report::{Exit, Report};
 use wadoo_signing::statement::{Statement, StatementError};
 use wadoo_signing::trust::TrustStore;
 
-use crate::open::{Bytes, Payload, UnverifiedArtifact, Why};
-
-/// How much of the payload is read at a time: fits the second-level cache of the CPUs we know.
-const READ_SIZE: usize = 1 << 20;
+use crate::open::UnverifiedArtifact;
+use crate::place::{Payload, Why};
 
 /// An artifact whose statement a trusted key signed. Its payload is not hashed yet.
 #[derive(Debug)]
@@ -34,14 +32,16 @@ pub struct AuthenticArtifact {
     statement: Statement,
     identity: Sha256Digest,
     signers: BTreeSet<KeyId>,
-    payload: Payload,
-    attachments: Vec<AttachmentSpan>,
     file: File,
+    payload: u64,
+    why: Why,
+    attachments: Vec<AttachmentSpan>,
 }
 
 /// An artifact whose every byte is signed. The only thing that the loader takes.
 #[derive(Debug)]
 pub struct VerifiedArtifact {
+    path: PathBuf,
     pub(crate) payload: Payload,
     statement: Statement,
     identity: Sha256Digest,
@@ -111,6 +111,14 @@ pub enum VerifyError {
         /// What differs, with its verb.
         what: String,
     },
+    /// The copy that is executed could not be made.
+    #[error("cannot copy the payload of `{}` into memory of its own", path.display())]
+    Copy {
+        /// The artifact.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
     /// Reading failed.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -146,15 +154,16 @@ impl UnverifiedArtifact {
             .map_err(|source| VerifyError::Statement { path: path.clone(), source })?;
         let signers = accepted(&path, &statement.manifest, &known, store, policy)?;
         check_expiry(&path, &statement.manifest, now)?;
-        check_framing(&path, &statement.manifest, self.payload.length, &self.attachments)?;
+        check_framing(&path, &statement.manifest, self.payload, &self.attachments)?;
         Ok(AuthenticArtifact {
             identity: Statement::identity(envelope.statement()),
             path,
             statement,
             signers,
+            why: Why::decide(&self.file, self.options.map_in_place, policy.sealed),
+            file: self.file,
             payload: self.payload,
             attachments: self.attachments,
-            file: self.file,
         })
     }
 }
@@ -201,13 +210,12 @@ fn check_framing(
     payload: u64,
     attachments: &[AttachmentSpan],
 ) -> Result<(), VerifyError> {
-    let differs = |what: &str| VerifyError::Differs { path: path.to_owned(), what: what.to_owned() };
     if manifest.payload_size != payload {
-        return Err(differs("payload's length is"));
+        return Err(differs(path, "payload's length is"));
     }
     let listed = manifest.attachments.iter().map(|info| (info.kind, info.length));
     if !listed.eq(attachments.iter().map(|span| (span.kind, span.length))) {
-        return Err(differs("attachments are"));
+        return Err(differs(path, "attachments are"));
     }
     Ok(())
 }
@@ -223,115 +231,61 @@ impl AuthenticArtifact {
         &self.signers
     }
 
-    /// Why the payload is run from where it is.
-    pub fn why(&self) -> Why {
-        self.payload.why
+    /// The digest of the statement: the artifact's identity.
+    pub fn identity(&self) -> Sha256Digest {
+        self.identity
     }
 
-    /// Hashes the payload, where it will be executed from, and the attachments.
+    /// Why the payload is run from where it is; one line for the log.
+    pub fn why(&self) -> Why {
+        self.why
+    }
+
+    /// Places the payload where it will be executed from, and hashes it there, and the attachments.
     ///
     /// # Errors
     ///
-    /// A byte is not what was signed.
+    /// A byte is not what was signed, or there is no memory for the sealed copy.
     pub fn hash(self) -> Result<VerifiedArtifact, VerifyError> {
         let (payload, attachments) = std::thread::scope(|scope| {
             let attachments =
                 (!self.attachments.is_empty()).then(|| scope.spawn(|| self.check_attachments()));
-            let payload = self.check_payload();
-            (
-                payload,
-                attachments.map_or(Ok(()), |thread| {
-                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                }),
-            )
+            let payload = self.place_and_check();
+            let attachments = attachments.map_or(Ok(()), |thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (payload, attachments)
         });
-        payload.and(attachments)?;
-        let Self { statement, identity, signers, payload, .. } = self;
-        Ok(VerifiedArtifact { payload, statement, identity, signers })
+        let payload = payload?;
+        attachments?;
+        let Self { path, statement, identity, signers, .. } = self;
+        Ok(VerifiedArtifact { path, payload, statement, identity, signers })
     }
 
-    /// Checks the two digests that a start does not.
-    ///
-    /// # Errors
-    ///
-    /// One of them differs.
-    pub fn check_all_digests(&self) -> Result<(), VerifyError> {
-        let bytes = self.payload.read().map_err(|source| self.unreadable(source))?;
-        let found = PayloadDigests::of(&bytes);
-        let signed = &self.statement.payload;
-        for (name, equal) in [
-            ("sha256", found.sha256 == signed.sha256),
-            ("blake3", found.blake3 == signed.blake3),
-            ("fs-verity", found.fsverity == signed.fsverity),
-        ] {
-            if !equal {
-                return Err(self.differs(format!("payload's {name} digest is")));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_payload(&self) -> Result<(), VerifyError> {
-        let found = self.payload.blake3().map_err(|source| self.unreadable(source))?;
+    fn place_and_check(&self) -> Result<Payload, VerifyError> {
+        let payload = Payload::place(&self.file, self.payload, self.why)
+            .map_err(|source| VerifyError::Copy { path: self.path.clone(), source })?;
+        let found = payload
+            .view(Blake3Digest::of)
+            .map_err(|source| VerifyError::Read { path: self.path.clone(), source })?;
         match found == self.statement.payload.blake3 {
-            true => Ok(()),
-            false => Err(self.differs("payload is".to_owned())),
+            true => Ok(payload),
+            false => Err(differs(&self.path, "payload is")),
         }
     }
 
     fn check_attachments(&self) -> Result<(), VerifyError> {
         for (span, info) in self.attachments.iter().zip(&self.statement.manifest.attachments) {
+            // At most `MAX_ATTACHMENTS_SIZE`, by the framing.
             let mut bytes = vec![0; span.length as usize];
-            self.file.read_exact_at(&mut bytes, span.offset).map_err(|source| self.unreadable(source))?;
+            self.file
+                .read_exact_at(&mut bytes, span.offset)
+                .map_err(|source| VerifyError::Read { path: self.path.clone(), source })?;
             if Sha256Digest::of(&bytes) != info.sha256 {
-                return Err(self.differs(format!("attachment of kind {} is", span.kind)));
+                return Err(differs(&self.path, &format!("attachment of kind {} is", span.kind)));
             }
         }
         Ok(())
-    }
-
-    fn differs(&self, what: String) -> VerifyError {
-        VerifyError::Differs { path: self.path.clone(), what }
-    }
-
-    fn unreadable(&self, source: io::Error) -> VerifyError {
-        VerifyError::Read { path: self.path.clone(), source }
-    }
-}
-
-impl Payload {
-    /// The blake3 hash of the payload's bytes, a megabyte at a time, each on several threads.
-    fn blake3(&self) -> io::Result<Blake3Digest> {
-        let file = match &self.bytes {
-            Bytes::Memory(bytes) => return Ok(Blake3Digest::of(bytes)),
-            Bytes::File(file) => file,
-        };
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; READ_SIZE.min(self.length as usize)];
-        let mut offset = 0;
-        while offset < self.length {
-            let size = buffer.len().min((self.length - offset) as usize);
-            let piece = &mut buffer[..size];
-            file.read_exact_at(piece, offset)?;
-            match size {
-                READ_SIZE => hasher.update_rayon(piece),
-                _ => hasher.update(piece),
-            };
-            offset += size as u64;
-        }
-        Ok(Blake3Digest::from_bytes(*hasher.finalize().as_bytes()))
-    }
-
-    /// All of the payload's bytes.
-    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
-        match &self.bytes {
-            Bytes::Memory(bytes) => Ok(bytes.clone()),
-            Bytes::File(file) => {
-                let mut bytes = vec![0; self.length as usize];
-                file.read_exact_at(&mut bytes, 0)?;
-                Ok(bytes)
-            }
-        }
     }
 }
 
@@ -350,6 +304,31 @@ impl VerifiedArtifact {
     pub fn signers(&self) -> &BTreeSet<KeyId> {
         &self.signers
     }
+
+    /// Where the payload is run from, and why.
+    pub fn why(&self) -> Why {
+        self.payload.why
+    }
+
+    /// Checks the two digests that a start does not. A manifest must not carry a digest that nobody checked:
+    /// an installer does it once, a start need not.
+    ///
+    /// # Errors
+    ///
+    /// One of them differs: whoever signed it signed two different payloads.
+    pub fn check_all_digests(&self) -> Result<(), VerifyError> {
+        let found = self
+            .payload
+            .view(PayloadDigests::of)
+            .map_err(|source| VerifyError::Read { path: self.path.clone(), source })?;
+        found
+            .check(&self.statement.payload)
+            .map_err(|name| differs(&self.path, &format!("payload's {name} digest is")))
+    }
+}
+
+fn differs(path: &Path, what: &str) -> VerifyError {
+    VerifyError::Differs { path: path.to_owned(), what: what.to_owned() }
 }
 
 impl From<VerifyError> for Report {
@@ -374,6 +353,9 @@ impl From<VerifyError> for Report {
                 Self::new(Exit::Incompatible, what)
                     .hint("run it with a launcher of the version that composed it, or newer")
             }
+            VerifyError::Copy { source, .. } => Self::new(Exit::HostResource, what)
+                .because(source.to_string())
+                .hint("free memory, or let root own the artifact and its folders: then it is run in place"),
             VerifyError::Read { source, .. } => Self::new(Exit::CouldNot, what).because(source.to_string()),
             VerifyError::Envelope { .. } | VerifyError::Statement { .. } | VerifyError::Differs { .. } => {
                 report.hint("copy it again from where it was made, or compose it again")

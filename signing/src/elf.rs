@@ -16,6 +16,9 @@ pub const MAX_SECTIONS: u16 = 256;
 
 /// Checks that every section, and the table of sections, ends within the first `length` bytes.
 ///
+/// Refused as well is what no engine writes and what would need rules of its own: program headers, and the
+/// escape values that move a count out of the header (`e_shnum` of zero, `e_shstrndx` of `SHN_XINDEX`).
+///
 /// # Errors
 ///
 /// It is no ELF64 file of a known byte order, or reaches further.
@@ -35,7 +38,11 @@ pub fn check(file: &impl ReadAt, length: u64) -> Result<(), FramingError> {
     };
     let table = read_u64(&header, 0x28, big);
     let (size, count) = (read_u16(&header, 0x3a, big), read_u16(&header, 0x3c, big));
-    if u64::from(size) != SECTION_HEADER_SIZE || count > MAX_SECTIONS {
+    let (segments, names) = (read_u16(&header, 0x38, big), read_u16(&header, 0x3e, big));
+    if segments != 0 {
+        return Err(FramingError::Elf("has program headers, which no engine writes"));
+    }
+    if u64::from(size) != SECTION_HEADER_SIZE || !(1..=MAX_SECTIONS).contains(&count) || names >= count {
         return Err(FramingError::Elf("has a table of sections that no engine writes"));
     }
     let end = u64::from(count).checked_mul(SECTION_HEADER_SIZE).and_then(|bytes| table.checked_add(bytes));

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use ed25519_dalek::pkcs8::{
@@ -235,10 +235,18 @@ fn read_text(path: &Path) -> Result<String, Report> {
     let failed = |because: String| {
         Report::new(Exit::CouldNot, format!("cannot read the key `{}`", path.display())).because(because)
     };
+    let told = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            failed("it does not exist".to_owned()).hint("make a key: `wadoo key new signing.pem`")
+        }
+        io::ErrorKind::PermissionDenied => failed("this user may not read it".to_owned()),
+        io::ErrorKind::IsADirectory => failed("it is a folder".to_owned()),
+        io::ErrorKind::InvalidData => failed("it is not text".to_owned()),
+        _ => failed(error.to_string()),
+    };
     let mut text = String::new();
-    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-    let length =
-        file.take(MAX_PEM_SIZE + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+    let file = File::open(path).map_err(told)?;
+    let length = file.take(MAX_PEM_SIZE + 1).read_to_string(&mut text).map_err(told)?;
     if length as u64 > MAX_PEM_SIZE {
         return Err(failed(format!("it is longer than {MAX_PEM_SIZE} bytes, the limit for a key")));
     }

@@ -83,6 +83,11 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, OwnershipError> {
     if length > limit { Err(OwnershipError::TooLong(limit)) } else { Ok(text) }
 }
 
+/// Whether nothing has this name. A link that leads nowhere is something, and so is what cannot be reached.
+pub fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 impl OwnershipError {
     /// What to do about it, for `path`.
     pub fn hint(&self, path: &Path) -> Option<String> {

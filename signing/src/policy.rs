@@ -1,13 +1,15 @@
 //! The policy of a device: what it demands beyond a trusted signature.
 //!
-//! `/etc/wadoo/policy.toml` applies whatever the trust store. A `policy.toml` beside the store can only narrow
-//! it. What this version does not know it cannot enforce, and refuses.
+//! `/etc/wadoo/policy.toml` applies whatever the trust store. A `policy.toml` beside the store (in the folder
+//! that the store is in, as the device's stands beside `trusted.d`) can only narrow it. What this version does
+//! not know it cannot enforce, and refuses.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::ownership::{self, OwnershipError};
+use crate::report::{Exit, Report};
 
 /// Greatest length of a policy, in bytes.
 pub const MAX_POLICY_SIZE: u64 = 64 * 1024;
@@ -17,8 +19,8 @@ pub const FILE_NAME: &str = "policy.toml";
 /// What a device demands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Only the system's trust folder counts.
-    pub system_only: bool,
+    /// Only the system's trust folder counts, and the file that says so.
+    pub system_only: Option<PathBuf>,
     /// Every artifact is copied and sealed before it is hashed.
     pub sealed: bool,
     /// So many trusted keys must have signed.
@@ -30,7 +32,7 @@ pub struct Policy {
 impl Default for Policy {
     /// What holds where no policy is written.
     fn default() -> Self {
-        Self { system_only: false, sealed: false, threshold: 1, present: false }
+        Self { system_only: None, sealed: false, threshold: 1, present: false }
     }
 }
 
@@ -76,24 +78,25 @@ enum Verify {
 }
 
 impl Policy {
-    /// Reads the policies of the device (`device/policy.toml`) and of the trust store (`store/policy.toml`);
-    /// what is missing demands nothing.
+    /// Reads the policies of the device (in `device`, which may be missing) and of the trust store `store`
+    /// (beside it); what is missing demands nothing.
     ///
     /// # Errors
     ///
-    /// A policy that is there cannot be read or enforced.
-    pub fn read(device: &Path, store: Option<&Path>) -> Result<Self, PolicyError> {
-        let mut policy = Self::default();
-        for folder in std::iter::once(device).chain(store) {
-            policy = policy.narrowed(read(&folder.join(FILE_NAME))?);
+    /// A policy that is there cannot be read or enforced, or somebody could have taken the device's away.
+    pub fn read(device: &Path, store: &Path) -> Result<Self, PolicyError> {
+        if !ownership::is_absent(device) {
+            ownership::check_folder(device)
+                .map_err(|source| PolicyError::Unreadable { path: device.to_owned(), source })?;
         }
-        Ok(policy)
+        let of_device = read(&device.join(FILE_NAME))?;
+        Ok(of_device.narrowed(read(&beside(store).join(FILE_NAME))?))
     }
 
     /// Both policies at once.
     fn narrowed(self, other: Self) -> Self {
         Self {
-            system_only: self.system_only || other.system_only,
+            system_only: self.system_only.or(other.system_only),
             sealed: self.sealed || other.sealed,
             threshold: self.threshold.max(other.threshold),
             present: self.present || other.present,
@@ -101,12 +104,21 @@ impl Policy {
     }
 }
 
+/// The folder that a trust store's policy is in: the one that the store is in.
+pub(crate) fn beside(store: &Path) -> PathBuf {
+    // The store may be named `.` or end in `..`: only the system knows what is beside that.
+    match store.file_name() {
+        Some(_) => store.parent().map_or_else(PathBuf::new, Path::to_owned),
+        None => store.join(".."),
+    }
+}
+
 fn read(path: &Path) -> Result<Policy, PolicyError> {
-    let text = match ownership::read_text(path, MAX_POLICY_SIZE) {
-        Ok(text) => text,
-        Err(OwnershipError::Missing) => return Ok(Policy::default()),
-        Err(source) => return Err(PolicyError::Unreadable { path: path.to_owned(), source }),
-    };
+    if ownership::is_absent(path) {
+        return Ok(Policy::default());
+    }
+    let text = ownership::read_text(path, MAX_POLICY_SIZE)
+        .map_err(|source| PolicyError::Unreadable { path: path.to_owned(), source })?;
     let unknown = |message: String| PolicyError::Unknown { path: path.to_owned(), message };
     let file: File = toml::from_str(&text).map_err(|error| unknown(error.message().to_owned()))?;
     let threshold = file.threshold.unwrap_or(1);
@@ -117,9 +129,28 @@ fn read(path: &Path) -> Result<Policy, PolicyError> {
         )));
     }
     Ok(Policy {
-        system_only: matches!(file.trust, Some(Trust::SystemOnly)),
+        system_only: file.trust.map(|Trust::SystemOnly| path.to_owned()),
         sealed: matches!(file.verify, Some(Verify::Sealed)),
         threshold,
         present: true,
     })
+}
+
+impl From<PolicyError> for Report {
+    fn from(error: PolicyError) -> Self {
+        let report = Self::new(Exit::NotTrusted, error.to_string());
+        match error {
+            PolicyError::Unreadable { path, source } => {
+                let report = report.because(source.to_string());
+                match source.hint(&path) {
+                    Some(hint) => report.hint(hint),
+                    None => report,
+                }
+            }
+            PolicyError::Unknown { message, .. } => report.because(message).hint(
+                "this version enforces `trust = \"system-only\"`, `verify = \"sealed\"` and `threshold = N`, \
+                 and refuses what it cannot enforce",
+            ),
+        }
+    }
 }

@@ -11,8 +11,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::key::{self, KeyError, KeyId, MAX_PEM_SIZE, PublicKey, SigningKey};
+use crate::key::{KeyError, KeyId, MAX_PEM_SIZE, PublicKey, SigningKey};
 use crate::ownership::{self, OwnershipError};
+use crate::policy;
 use crate::report::{Exit, Report};
 
 /// The device's configuration.
@@ -108,6 +109,12 @@ pub enum TrustError {
         /// The folder.
         path: PathBuf,
     },
+    /// A policy among the keys, where nobody reads it.
+    #[error("the policy `{}` is in the trust store, expected beside it", path.display())]
+    MisplacedPolicy {
+        /// The policy.
+        path: PathBuf,
+    },
     /// Too many keys in it.
     #[error("the trust store `{}` has more than {MAX_KEYS} keys", path.display())]
     TooMany {
@@ -130,7 +137,9 @@ impl TrustPlace {
         if let Some(path) = &surroundings.variable {
             return Ok(Self::Variable(path.into()));
         }
-        if surroundings.system.exists() {
+        // Only what is certainly not there is passed by: a configuration that cannot be reached is an error
+        // of the device, not a reason to believe somebody else.
+        if !ownership::is_absent(&surroundings.system) {
             return Ok(Self::System(surroundings.system.join(TRUSTED)));
         }
         let user = surroundings.user.as_ref().ok_or(TrustError::NoUser)?;
@@ -217,19 +226,23 @@ fn read_optional(folder: &Path) -> Result<BTreeMap<KeyId, PublicKey>, TrustError
 fn read_folder(folder: &Path) -> Result<BTreeMap<KeyId, PublicKey>, TrustError> {
     let unusable = |path: &Path, source: OwnershipError| TrustError::Place { path: path.to_owned(), source };
     ownership::check_folder(folder).map_err(|error| unusable(folder, error))?;
-    let mut keys = BTreeMap::new();
+    let (mut keys, mut files) = (BTreeMap::new(), 0);
     for entry in fs::read_dir(folder).map_err(|error| unusable(folder, error.into()))? {
         let path = entry.map_err(|error| unusable(folder, error.into()))?.path();
+        if path.file_name().is_some_and(|name| name == policy::FILE_NAME) {
+            return Err(TrustError::MisplacedPolicy { path });
+        }
         if path.extension().is_none_or(|extension| extension != "pem") {
             continue;
+        }
+        files += 1;
+        if files > MAX_KEYS {
+            return Err(TrustError::TooMany { path: folder.to_owned() });
         }
         let text = ownership::read_text(&path, MAX_PEM_SIZE).map_err(|error| unusable(&path, error))?;
         let key =
             PublicKey::from_pem(&text).map_err(|source| TrustError::Key { path: path.clone(), source })?;
         keys.insert(key.id(), key);
-        if keys.len() > MAX_KEYS {
-            return Err(TrustError::TooMany { path: folder.to_owned() });
-        }
     }
     if keys.is_empty() { Err(TrustError::Empty { path: folder.to_owned() }) } else { Ok(keys) }
 }
@@ -263,6 +276,14 @@ impl From<TrustError> for Report {
                 .hint(format!("remove `{}`, or replace it by a public key", path.display())),
             TrustError::Empty { path } => {
                 report.hint(format!("add a public key: `wadoo key trust KEY.pem --trust {}`", path.display()))
+            }
+            TrustError::MisplacedPolicy { path } => {
+                let store = path.parent().unwrap_or(Path::new("."));
+                report.hint(format!(
+                    "`mv {} {}`",
+                    path.display(),
+                    policy::beside(store).join(policy::FILE_NAME).display()
+                ))
             }
             TrustError::TooMany { .. } => report.hint("remove the keys that no artifact needs"),
         }
@@ -300,15 +321,32 @@ impl UserFolder {
     /// It cannot be read or made.
     pub fn development_key(&self) -> Result<(SigningKey, Option<PathBuf>), Report> {
         let path = self.0.join(DEV_KEY);
-        let (key, made) = match key::read_private(&path) {
-            Ok(key) => (key, None),
-            Err(_) if !path.exists() => {
+        let unusable = |place: &Path, error: &OwnershipError| {
+            let report =
+                Report::new(Exit::NotTrusted, format!("cannot use the development key `{}`", path.display()))
+                    .because(format!("`{}`: {error}", place.display()));
+            match error.hint(place) {
+                Some(hint) => report.hint(hint),
+                None => report,
+            }
+        };
+        // Under `sudo`, the folder may be another user's: root must neither use nor make a key there.
+        match ownership::check_folder(&self.0) {
+            Ok(()) | Err(OwnershipError::Missing) => {}
+            Err(error) => return Err(unusable(&self.0, &error)),
+        }
+        let (key, made) = match ownership::read_text(&path, MAX_PEM_SIZE) {
+            Ok(text) => (
+                SigningKey::from_pem(&text).map_err(|error| error.report(&path.display().to_string()))?,
+                None,
+            ),
+            Err(OwnershipError::Missing) => {
                 let key =
                     SigningKey::generate().map_err(|error| error.report(&path.display().to_string()))?;
                 write_private(&path, &key)?;
                 (key, Some(path))
             }
-            Err(report) => return Err(report),
+            Err(error) => return Err(unusable(&path, &error)),
         };
         let public = key.public();
         let trusted = self.0.join(DEV_TRUSTED).join(format!("{}.pem", public.id()));

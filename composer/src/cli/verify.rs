@@ -34,12 +34,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 
 fn verify(arguments: &Arguments) -> Result<String, Report> {
     let trusting = Trusting::of_process(arguments.trust.as_deref())?;
-    // Reading is all that happens here: nothing is executed, so nothing need be copied.
-    let options = OpenOptions { map_in_place: true, ..OpenOptions::default() };
-    let artifact = UnverifiedArtifact::open(&arguments.artifact, &options)?;
+    let artifact = UnverifiedArtifact::open(&arguments.artifact, &OpenOptions::default())?;
     let artifact = artifact.authenticate(&trusting.store, &trusting.policy, SystemTime::now())?;
-    artifact.check_all_digests()?;
     let artifact = artifact.hash()?;
+    artifact.check_all_digests()?;
     let manifest = artifact.manifest();
     let runs_here = compat::check(manifest);
     let signers: Vec<String> = artifact.signers().iter().map(ToString::to_string).collect();
