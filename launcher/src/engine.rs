@@ -9,8 +9,8 @@
 
 use wadoo_signing::manifest::{EngineProfile, Manifest};
 use wasmtime::{
-    Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, ModuleVersionStrategy,
-    PoolingAllocationConfig, WasmFeatures,
+    Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, Memory, MemoryType, ModuleVersionStrategy,
+    PoolingAllocationConfig, Store, WasmFeatures,
 };
 
 /// The exact version of wasmtime in this build. Artifacts of any other are refused.
@@ -126,7 +126,7 @@ pub struct Serving {
 ///
 /// # Errors
 ///
-/// When wasmtime cannot make an engine even without a pool.
+/// When wasmtime cannot make an engine even without a pool, or there is no address space for one memory.
 pub fn serving(manifest: &Manifest) -> wasmtime::Result<Serving> {
     let mut config = config(&manifest.engine.profile);
     let needed = pool_address_space(manifest);
@@ -140,7 +140,10 @@ pub fn serving(manifest: &Manifest) -> wasmtime::Result<Serving> {
         }
     };
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-    Ok(Serving { engine: Engine::new(&config)?, unpooled: Some(unpooled) })
+    let engine = Engine::new(&config)?;
+    // Where not even one memory can be reserved, every request would fail; that is told now.
+    Memory::new(Store::new(&engine, ()), MemoryType::new(0, None))?;
+    Ok(Serving { engine, unpooled: Some(unpooled) })
 }
 
 /// Sizes the pool from the manifest. The defaults of wasmtime (1000 of everything) take 2 ms to set up.

@@ -78,6 +78,7 @@ async fn handle(
         failed,
         breach,
         pause: Pause::new(app.body_timeout()),
+        aborted: false,
         bodiless,
         after: app.timeout().unwrap_or(POST_RETURN),
         title,
@@ -207,7 +208,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(body) => body.is_end_stream(),
-            Self::Guest(body) => body.body.is_end_stream(),
+            Self::Guest(body) => !body.failed.load(Ordering::Acquire) && body.body.is_end_stream(),
         }
     }
 
@@ -227,6 +228,8 @@ pub(crate) struct GuestBody {
     failed: Arc<AtomicBool>,
     breach: Arc<BreachCell>,
     pause: Pause,
+    /// It was cut; what is left is to say so.
+    aborted: bool,
     /// The response has no body by its nature, so nobody will read to its end.
     bodiless: bool,
     /// How long the guest may go on after its response.
@@ -236,6 +239,9 @@ pub(crate) struct GuestBody {
 
 impl GuestBody {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.aborted {
+            return self.abort(context);
+        }
         if let Some(guest) = &mut self.guest
             && let Poll::Ready(result) = guest.as_mut().poll(context)
         {
@@ -245,16 +251,16 @@ impl GuestBody {
             }
         }
         if self.breach.poll(context).is_ready() {
-            return self.cut("the request's body broke its limits");
+            return self.cut("the request's body broke its limits", context);
         }
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause.moved();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => self.cut(&error.to_string()),
+            Poll::Ready(Some(Err(error))) => self.cut(&error.to_string(), context),
             // A guest that failed has not finished its body, whatever its closed channel looks like.
-            Poll::Ready(None) if self.failed.load(Ordering::Acquire) => self.abort(),
+            Poll::Ready(None) if self.failed.load(Ordering::Acquire) => self.abort(context),
             Poll::Ready(None) => {
                 self.finish();
                 Poll::Ready(None)
@@ -262,7 +268,7 @@ impl GuestBody {
             Poll::Pending => match self.pause.poll_exceeded(context) {
                 Poll::Ready(()) => {
                     let pause = seconds(self.pause.longest());
-                    self.cut(&format!("its body made no progress for {pause}"))
+                    self.cut(&format!("its body made no progress for {pause}"), context)
                 }
                 Poll::Pending => Poll::Pending,
             },
@@ -270,15 +276,21 @@ impl GuestBody {
     }
 
     /// Ends guest and connection, so that the client does not take what it has for the whole.
-    fn cut(&mut self, because: &str) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn cut(&mut self, because: &str, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         log::line!("{} stopped: {because}", self.title);
-        self.abort()
+        self.abort(context)
     }
 
-    fn abort(&mut self) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    /// The error is told a turn later: hyper writes out what it has when a body is pending, and drops it when
+    /// a body fails, the head included.
+    fn abort(&mut self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.guest = None;
         self.end_body = None;
-        Poll::Ready(Some(Err(Error::HttpResponseIncomplete)))
+        if std::mem::replace(&mut self.aborted, true) {
+            return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The body is complete. A guest that still has something to do gets a task and a time limit for it.

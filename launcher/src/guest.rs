@@ -104,8 +104,18 @@ pub(crate) fn reason(error: &wasmtime::Error) -> String {
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return format!("it exited with status {status}");
     }
+    if let Some(code) = error_code(error) {
+        return format!("it answered with an error code: {code}");
+    }
     match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
         None => error.root_cause().to_string(),
     }
+}
+
+/// A handler may return an error code of `wasi:http` in the place of a response.
+fn error_code(error: &wasmtime::Error) -> Option<wasmtime_wasi_http::Error> {
+    let of_02 = error.downcast_ref::<wasmtime_wasi_http::p2::bindings::http::types::ErrorCode>();
+    let of_03 = error.downcast_ref::<wasmtime_wasi_http::p3::bindings::http::types::ErrorCode>();
+    of_02.cloned().map(Into::into).or_else(|| of_03.cloned().map(Into::into))
 }

@@ -142,6 +142,7 @@ impl Loaded {
         let Serving { engine, unpooled } = serving.map_err(|error| {
             Report::new(Exit::HostResource, "cannot set up the engine")
                 .because(error.root_cause().to_string())
+                .hint("raise the limit on address space, 4 GiB for each memory: `ulimit -v unlimited`")
         })?;
         if let Some(because) = unpooled {
             log::write(format_args!("instances are not pooled, which is slower: {because}"));

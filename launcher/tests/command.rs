@@ -18,7 +18,7 @@ fn command(adjust: impl FnOnce(&mut Manifest)) -> Command {
 fn run(arguments: &[&str]) -> Result<u8, RunError> {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(command(|_| {}).run(&arguments))
+    runtime.block_on(command(|manifest| manifest.limits.timeout_ms = Some(1000)).run(&arguments))
 }
 
 #[test]

@@ -119,12 +119,9 @@ fn serves_until_a_signal_and_says_when_it_is_ready() {
 
 #[test]
 fn the_second_signal_stops() {
-    let place = Place::new(Trigger::Http02, &guest::hostile(), |manifest| {
-        manifest.limits.timeout_ms = Some(600_000);
-        manifest.limits.body_timeout_ms = 600_000;
-    });
+    let place = Place::server();
     let mut running = place.start();
-    // A request that would take ten minutes has begun: the guest asked for its body.
+    // A request that would take long has begun: the guest asked for its body.
     let mut client = TcpStream::connect(running.address()).unwrap();
     write!(client, "POST /r HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         .unwrap();
@@ -152,6 +149,28 @@ fn an_address_that_cannot_be_had_is_a_host_problem() {
     assert_refused(&output, 5, &[&address, "another process", "hint: ", "--addr 127.0.0.1:0"]);
     let output = place.launcher().arg(&place.artifact).args(["--addr", "192.0.2.1:8080"]).output().unwrap();
     assert_refused(&output, 5, &["no such address"]);
+}
+
+#[test]
+fn little_address_space_means_no_pool_and_too_little_no_start() {
+    let place = Place::server();
+    let limited = |kibibytes: u64| {
+        let mut command = Command::new("sh");
+        command
+            .env_clear()
+            .env("WADOO_TRUST", place.folder.path().join("trust"))
+            .args(["-c", &format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_launcher"))
+            .arg("check")
+            .arg(&place.artifact);
+        command.output().unwrap()
+    };
+    // Four memories and their guards need 17 GB; one of them fits into 12.
+    let output = limited(12_000_000);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.starts_with("launcher: instances are not pooled"), "{stderr}");
+    assert_refused(&limited(3_000_000), 5, &["ulimit -v"]);
 }
 
 #[test]
@@ -190,7 +209,10 @@ fn a_command_has_its_arguments_its_variables_and_its_exit_code() {
     let environment = "wasi:cli/environment@0.2.0".to_owned();
     let keys = BTreeSet::from(["GRANTED".to_owned(), "ABSENT".to_owned()]);
     let grants = BTreeMap::from([(environment, Grant::Environment(EnvironmentGrant { keys }))]);
-    let place = Place::new(Trigger::Command02, &guest::command(), |manifest| manifest.grants = grants);
+    let place = Place::new(Trigger::Command02, &guest::command(), |manifest| {
+        manifest.grants = grants;
+        manifest.limits.timeout_ms = Some(1000);
+    });
     let run = |arguments: &[&str]| {
         let mut command = place.launcher();
         command.env("GRANTED", "1").env("OTHER", "2").arg(&place.artifact).args(arguments).output().unwrap()
@@ -203,7 +225,7 @@ fn a_command_has_its_arguments_its_variables_and_its_exit_code() {
     let output = run(&["fail"]);
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
     assert_refused(&run(&["trap"]), 1, &["unreachable"]);
-    assert_refused(&run(&["spin"]), 1, &["longer than 400 ms"]);
+    assert_refused(&run(&["spin"]), 1, &["longer than 1 s"]);
 }
 
 #[test]

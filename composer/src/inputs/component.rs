@@ -31,9 +31,12 @@ pub(super) fn decode(
     types: &mut Types,
 ) -> Result<Package, InputError> {
     check_preamble(&bytes)?;
-    let validated = Validator::new_with_features(features::engine())
-        .validate_all(&bytes)
-        .map_err(|error| explain(&bytes, &error))?;
+    // The validator asserts that types nest less deep than its counter can hold.
+    let validated = catch_unwind(|| {
+        let mut validator = Validator::new_with_features(features::engine());
+        validator.validate_all(&bytes).map_err(|error| explain(&bytes, &error))
+    })
+    .map_err(|_| InputError::Types("the validator fails on them".into()))??;
     let (imports, exports) = root_items(&bytes);
     let count = imports.len() + exports.len();
     if count > MAX_IMPORTS_AND_EXPORTS {
@@ -89,6 +92,9 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn explain(bytes: &[u8], error: &wasmparser::BinaryReaderError) -> InputError {
+    if error.message().contains("nesting is too deep") {
+        return InputError::TooDeep;
+    }
     if error.message().contains("unexpected end") {
         return InputError::Truncated { size: bytes.len() as u64 };
     }
@@ -168,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn types_nested_too_deep_are_refused() {
+    fn value_types_nested_too_deep_are_refused() {
         let mut component = wasm_encoder::ComponentBuilder::default();
         let (mut ty, encoder) = component.type_defined(None);
         encoder.option(wasm_encoder::PrimitiveValType::U32);
@@ -177,9 +183,33 @@ mod tests {
             encoder.option(wasm_encoder::ComponentValType::Type(ty));
             ty = next;
         }
-        let (func, mut encoder) = component.type_function(None);
-        encoder.params([("a", wasm_encoder::ComponentValType::Type(ty))]).result(None);
-        component.import("f", wasm_encoder::ComponentTypeRef::Func(func));
         assert_eq!(refusal(&component.finish()), "its types are nested deeper than 100");
+    }
+
+    /// The validator bounds the nesting of values, and not that of instances.
+    #[test]
+    fn instance_types_nested_too_deep_are_refused() {
+        assert_eq!(refusal(&nested_instances(110)), "its types are nested deeper than 100");
+        assert_eq!(
+            refusal(&nested_instances(50_000)),
+            "its types cannot be understood: the validator fails on them"
+        );
+    }
+
+    fn nested_instances(depth: usize) -> Vec<u8> {
+        let mut component = wasm_encoder::ComponentBuilder::default();
+        let mut ty = component.type_instance(None, &wasm_encoder::InstanceType::new());
+        for _ in 0..depth {
+            let mut outer = wasm_encoder::InstanceType::new();
+            outer.alias(wasm_encoder::Alias::Outer {
+                kind: wasm_encoder::ComponentOuterAliasKind::Type,
+                count: 1,
+                index: ty,
+            });
+            outer.export("a", wasm_encoder::ComponentTypeRef::Instance(0));
+            ty = component.type_instance(None, &outer);
+        }
+        component.import("a", wasm_encoder::ComponentTypeRef::Instance(ty));
+        component.finish()
     }
 }

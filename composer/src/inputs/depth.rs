@@ -1,4 +1,5 @@
-//! How deep a component's types nest, measured without recursing deeper than the limit.
+//! How deep a component's types nest, measured without recursing deeper than the limit. The validator bounds
+//! the nesting of values; this bounds that of instances and components as well.
 
 use std::collections::HashMap;
 

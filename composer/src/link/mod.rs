@@ -50,9 +50,11 @@ pub fn link(plan: &Plan, inputs: &Inputs) -> Result<Linked, Vec<Report>> {
     let parts: Vec<String> = plan.parts.keys().map(ToString::to_string).collect();
     let linked = stubs(plan, inputs).and_then(|stubs| {
         // The graph library panics where its assumptions fail; that must be told with the parts.
-        let bytes = catch_unwind(AssertUnwindSafe(|| encode(plan, inputs, &stubs)))
-            .unwrap_or_else(|panic| Err(LinkError::Panic(panic_text(panic.as_ref()))))?;
-        finish(plan, inputs, &stubs, bytes)
+        catch_unwind(AssertUnwindSafe(|| {
+            let bytes = encode(plan, inputs, &stubs)?;
+            finish(plan, inputs, &stubs, bytes)
+        }))
+        .unwrap_or_else(|panic| Err(LinkError::Panic(panic_text(panic.as_ref()))))
     });
     linked.map_err(|error| vec![error.report(&plan.app, &parts)])
 }

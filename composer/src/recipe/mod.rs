@@ -5,6 +5,8 @@
 //!
 //! Maps are ordered by name, never by place in the file: two recipes that say the same give the same bytes.
 
+mod components;
+mod file;
 mod grants;
 mod names;
 mod parse;
@@ -13,6 +15,7 @@ mod quantity;
 mod settings;
 mod signing;
 mod source;
+mod syntax;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,9 +25,11 @@ use wadoo_signing::digest::Sha256Digest;
 
 use crate::target::{CpuLevel, Target};
 
+pub use file::{MAX_RECIPE_SIZE, read};
 pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
-pub use parse::{MAX_LIST, MAX_PARTS, MAX_RECIPE_SIZE, parse, read};
-pub use source::{SourceText, Span, Spanned};
+pub use parse::{MAX_LIST, MAX_PARTS, MAX_PATH, parse};
+pub use problems::MAX_REPORTS;
+pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
 
 /// A valid recipe, format 1.
 #[derive(Debug)]
@@ -54,8 +59,8 @@ pub struct App {
     pub name: AppName,
     /// `version`, semantic.
     pub version: semver::Version,
-    /// `serial`; without it, derived from the version.
-    pub serial: Option<u64>,
+    /// `serial`, which orders the artifacts of this application; without it, derived from the version.
+    pub serial: u64,
 }
 
 /// One table `[components.NAME]`: a part.
@@ -145,16 +150,22 @@ impl Recipe {
 impl App {
     /// The number that orders the artifacts of this application.
     pub fn serial(&self) -> u64 {
-        // The parser refuses a version without serial.
-        self.serial.or_else(|| serial_of(&self.version)).unwrap_or(0)
+        self.serial
     }
 }
 
-/// Packs a version into a number that grows with it: 16 bits major, 24 minor, 24 patch, less one bit so that
-/// every serial is a number that JSON and TOML can carry. Prereleases have the serial of their release.
+/// The greatest serial: the greatest whole number that every JSON reader keeps exact.
+pub const MAX_SERIAL: u64 = (1 << 53) - 1;
+
+/// Packs a version into a number that grows with it and that a person can read: 1.4.2 is 1 00004 00002.
+///
+/// `None` where there is no room (major above 899 999, minor or patch above 99 999), and for a prerelease, which
+/// would have the number of its release. Build metadata does not order versions, and is left out.
 fn serial_of(version: &semver::Version) -> Option<u64> {
-    let fits = version.major < 1 << 15 && version.minor < 1 << 24 && version.patch < 1 << 24;
-    fits.then_some(version.major << 48 | version.minor << 24 | version.patch)
+    const DIGITS: u64 = 100_000;
+    let fits = version.major < 900_000 && version.minor < DIGITS && version.patch < DIGITS;
+    let packed = |v: &semver::Version| (v.major * DIGITS + v.minor) * DIGITS + v.patch;
+    (fits && version.pre.is_empty()).then(|| packed(version))
 }
 
 impl Limits {
@@ -174,5 +185,23 @@ impl Build {
     /// The CPU level.
     pub fn level(&self) -> CpuLevel {
         self.cpu.as_ref().and_then(|cpu| CpuLevel::by_name(&cpu.value)).unwrap_or(CpuLevel::Baseline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_grow_with_versions() {
+        let serial = |text: &str| serial_of(&text.parse().expect("a version"));
+        assert_eq!(serial("1.4.2"), Some(10_000_400_002));
+        let ordered = ["0.0.0", "0.0.1", "0.1.0", "0.99999.99999", "1.0.0", "1.0.99999", "1.1.0", "2.0.0"];
+        assert!(ordered.map(serial).windows(2).all(|pair| pair[0].is_some() && pair[0] < pair[1]));
+        assert!(serial("899999.99999.99999").is_some_and(|most| most <= MAX_SERIAL));
+        assert_eq!(serial("1.0.0+build.7"), serial("1.0.0"));
+        for none in ["900000.0.0", "1.100000.0", "1.0.100000", "1.0.0-rc.1", "18446744073709551615.0.0"] {
+            assert_eq!(serial(none), None, "{none}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use semver::Version;
 
+use super::problems::Refusal;
 use crate::interfaces;
 
 /// Greatest length of a name, in bytes.
@@ -14,7 +15,9 @@ pub const MAX_NAME: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not words of lower-case letters and digits, joined by single hyphens.
-    #[error("expected lower-case words of letters and digits joined by hyphens, like `cart-api`")]
+    #[error(
+        "expected lower-case words of letters and digits joined by hyphens, a letter first, like `cart-api`"
+    )]
     Kebab,
     /// Longer than [`MAX_NAME`].
     #[error("it is longer than {MAX_NAME} bytes")]
@@ -25,8 +28,58 @@ pub enum NameError {
     )]
     Interface,
     /// What follows the `@` is not a version.
-    #[error("expected a full version after the `@`, like `@0.3.0`")]
+    #[error("expected a full version after the `@`, like `@0.3.0`, or no version")]
     Version,
+    /// All of a package where one interface is expected.
+    #[error("it is a pattern, expected one interface, like `wasi:http/types`")]
+    Pattern,
+    /// Neither an interface nor all of a package.
+    #[error("expected an interface, like `wasi:http/client`, or all of a package, like `wasi:sockets/*`")]
+    InterfaceOrPackage,
+}
+
+impl Refusal for NameError {
+    fn because(&self) -> String {
+        self.to_string()
+    }
+
+    fn meant(&self, text: &str) -> Option<String> {
+        match self {
+            Self::Kebab => kebab_of(text),
+            Self::Interface | Self::InterfaceOrPackage => interface_of(text),
+            Self::Version => version_of(text).or_else(|| interface_of(text)),
+            Self::Length | Self::Pattern => None,
+        }
+    }
+}
+
+/// `Cart_API` was meant to be `cart-api`.
+fn kebab_of(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase().replace(['_', ' ', '.'], "-");
+    check_kebab(&text).is_ok().then_some(text)
+}
+
+/// `WASI:HTTP/Types`, `wasi:http@0.3.0/types`, `wasi/http/types`, `wasi:http:types`.
+fn interface_of(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let moved = text.split_once('@').and_then(|(package, rest)| {
+        let (version, interface) = rest.split_once('/')?;
+        Some(format!("{package}/{interface}@{version}"))
+    });
+    let first_slash = text.replacen('/', ":", 1);
+    let last_colon = text.rsplit_once(':').map(|(package, interface)| format!("{package}/{interface}"));
+    let candidates = [Some(text), moved, Some(first_slash), last_colon];
+    candidates.into_iter().flatten().find(|candidate| candidate.parse::<InterfacePattern>().is_ok())
+}
+
+/// `@v0.3.0`, `@0.3`.
+fn version_of(text: &str) -> Option<String> {
+    let (id, version) = text.split_once('@')?;
+    let version = version.trim_start_matches('v');
+    ["", ".0"]
+        .iter()
+        .map(|rest| format!("{id}@{version}{rest}"))
+        .find(|candidate| candidate.parse::<InterfacePattern>().is_ok())
 }
 
 macro_rules! kebab_name {
@@ -67,16 +120,16 @@ kebab_name!(
     PartName
 );
 
-/// Words begin with a letter, as WIT's do.
+/// The first word begins with a letter, as WIT's labels do.
 fn check_kebab(text: &str) -> Result<(), NameError> {
     if text.len() > MAX_NAME {
         return Err(NameError::Length);
     }
     let word = |word: &str| {
-        word.starts_with(|first: char| first.is_ascii_lowercase())
-            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
-    if text.split('-').all(word) { Ok(()) } else { Err(NameError::Kebab) }
+    let letter = text.starts_with(|first: char| first.is_ascii_lowercase());
+    if letter && text.split('-').all(word) { Ok(()) } else { Err(NameError::Kebab) }
 }
 
 /// An interface, `wasi:http/types@0.3.0`; the version may be left out where only one is meant.
@@ -90,6 +143,11 @@ impl InterfaceName {
     /// The name without its version.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether one import or export could be meant by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.id == other.id && versions_overlap(self.version.as_ref(), other.version.as_ref())
     }
 
     /// Whether a component's import or export of this full name is meant: the same interface, in a version
@@ -113,6 +171,9 @@ impl FromStr for InterfaceName {
         let (id, version) = split_version(text)?;
         let (package, interface) = id.split_once('/').ok_or(NameError::Interface)?;
         check_package(package)?;
+        if interface.contains('*') {
+            return Err(NameError::Pattern);
+        }
         check_kebab(interface).map_err(|_| NameError::Interface)?;
         Ok(Self { id: id.to_owned(), version })
     }
@@ -148,13 +209,14 @@ impl InterfacePattern {
     /// Whether some import could be meant by both.
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Interface(a), Self::Interface(b)) => {
-                a.id == b.id && (a.version.is_none() || b.version.is_none() || a.matches(&b.to_string()))
+            (Self::Interface(a), Self::Interface(b)) => a.overlaps(b),
+            (Self::Package { package, version }, Self::Package { package: other, version: theirs }) => {
+                package == other && versions_overlap(version.as_ref(), theirs.as_ref())
             }
-            (Self::Package { package, .. }, Self::Package { package: other, .. }) => package == other,
-            (Self::Package { package, .. }, Self::Interface(name))
-            | (Self::Interface(name), Self::Package { package, .. }) => {
+            (Self::Package { package, version }, Self::Interface(name))
+            | (Self::Interface(name), Self::Package { package, version }) => {
                 name.id.split_once('/').is_some_and(|(found, _)| found == package)
+                    && versions_overlap(version.as_ref(), name.version.as_ref())
             }
         }
     }
@@ -179,10 +241,13 @@ impl FromStr for InterfacePattern {
         let (id, version) = split_version(text)?;
         match id.strip_suffix("/*") {
             Some(package) => {
-                check_package(package)?;
+                check_package(package).map_err(|_| NameError::InterfaceOrPackage)?;
                 Ok(Self::Package { package: package.to_owned(), version })
             }
-            None => text.parse().map(Self::Interface),
+            None => text.parse().map(Self::Interface).map_err(|error| match error {
+                NameError::Interface | NameError::Pattern => NameError::InterfaceOrPackage,
+                other => other,
+            }),
         }
     }
 }
@@ -190,6 +255,14 @@ impl FromStr for InterfacePattern {
 fn matches(id: &str, version: Option<&Version>, full_name: &str) -> bool {
     let found = full_name.split('@').next().unwrap_or(full_name);
     found == id && version.is_none_or(|version| interfaces::compatible(&format!("{id}@{version}"), full_name))
+}
+
+/// Whether a full name could be on the track of both; without a version, a name is on every track.
+fn versions_overlap(a: Option<&Version>, b: Option<&Version>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => interfaces::compatible(&format!("a:b/c@{a}"), &format!("a:b/c@{b}")),
+        _ => true,
+    }
 }
 
 fn split_version(text: &str) -> Result<(&str, Option<Version>), NameError> {
@@ -215,10 +288,10 @@ mod tests {
 
     #[test]
     fn kebab_case_and_nothing_else() {
-        for good in ["a", "cart", "cart-api", "v2", "a1-b2"] {
+        for good in ["a", "cart", "cart-api", "v2", "a1-b2", "hello-02"] {
             assert_eq!(good.parse::<PartName>().unwrap().to_string(), good);
         }
-        for bad in ["", "-", "a-", "-a", "a--b", "A", "a_b", "2a", "a-2b", "a b", "ä", "a.b", "a/b"] {
+        for bad in ["", "-", "a-", "-a", "a--b", "A", "a_b", "2a", "a b", "ä", "a.b", "a/b"] {
             assert_eq!(bad.parse::<PartName>(), Err(NameError::Kebab), "{bad}");
         }
         assert_eq!("a".repeat(MAX_NAME + 1).parse::<PartName>(), Err(NameError::Length));
@@ -232,11 +305,12 @@ mod tests {
         for name in ["wasi:sockets/*", "wasi:sockets/*@0.2.0", "wasi:http/types"] {
             assert_eq!(name.parse::<InterfacePattern>().unwrap().to_string(), name);
         }
-        for bad in ["wasi", "wasi:http", "http/types", "wasi:http/", "wasi:/types", "wasi:http/*", "a:b/c/d"]
-        {
+        for bad in ["wasi", "wasi:http", "http/types", "wasi:http/", "wasi:/types", "a:b/c/d", "wasi:*"] {
             assert_eq!(bad.parse::<InterfaceName>(), Err(NameError::Interface), "{bad}");
         }
         assert_eq!("wasi:http/types@0.3".parse::<InterfaceName>(), Err(NameError::Version));
+        assert_eq!("wasi:http/*".parse::<InterfaceName>(), Err(NameError::Pattern));
+        assert_eq!("wasi:http/ty*".parse::<InterfacePattern>(), Err(NameError::InterfaceOrPackage));
     }
 
     #[test]
@@ -259,5 +333,35 @@ mod tests {
         assert!(overlap("wasi:sockets/tcp", "wasi:sockets/tcp@0.2.0"));
         assert!(!overlap("wasi:sockets/tcp@0.3.0", "wasi:sockets/tcp@0.2.0"));
         assert!(!overlap("wasi:sockets/*", "wasi:http/types"));
+        assert!(overlap("wasi:sockets/*@0.2.0", "wasi:sockets/tcp@0.2.3"));
+        assert!(!overlap("wasi:sockets/*@0.3.0", "wasi:sockets/tcp@0.2.3"));
+        assert!(!overlap("wasi:sockets/*@0.3.0", "wasi:sockets/*@0.2.0"));
+    }
+
+    #[test]
+    fn what_was_meant_is_found() {
+        let part = |text: &str| text.parse::<PartName>().unwrap_err().meant(text);
+        assert_eq!(part("Cart_API").as_deref(), Some("cart-api"));
+        assert_eq!(part("2cart"), None);
+        let interface = |text: &str| text.parse::<InterfacePattern>().unwrap_err().meant(text);
+        for (text, meant) in [
+            ("WASI:http/Types", "wasi:http/types"),
+            ("wasi:http@0.3.0/types", "wasi:http/types@0.3.0"),
+            ("wasi/http/types", "wasi:http/types"),
+            ("wasi:http:types", "wasi:http/types"),
+            ("wasi:http/types@0.3", "wasi:http/types@0.3.0"),
+            ("wasi:http/types@v0.3.0", "wasi:http/types@0.3.0"),
+            ("wasi:sockets@0.2.0/*", "wasi:sockets/*@0.2.0"),
+        ] {
+            assert_eq!(interface(text).as_deref(), Some(meant), "{text}");
+        }
+        assert_eq!(interface("http"), None);
+    }
+
+    #[test]
+    fn names_have_a_total_order() {
+        let name = |text: &str| text.parse::<InterfaceName>().unwrap();
+        let sorted = ["a:b/c", "a:b/c@0.2.0-rc.1", "a:b/c@0.2.0", "a:b/c@0.10.0", "a:b/d", "a:c/a"];
+        assert!(sorted.windows(2).all(|pair| name(pair[0]) < name(pair[1])));
     }
 }

@@ -4,62 +4,27 @@
 //! what was probably meant nor what the format has and this version cannot enforce.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use toml::Spanned as Node;
 use toml::de::{DeTable, DeValue};
 use wadoo_signing::report::{Exit, Report};
 
-use super::problems::{Problems, Table, Unsupported, not_supported};
+use super::problems::{Problems, Refusal, Table, Unsupported};
 use super::source::{SourceText, Span, Spanned};
+use super::syntax::{clipped, quoted};
 use super::{
-    App, Component, InterfaceName, InterfacePattern, PartName, Recipe, Sign, grants, settings, signing,
+    App, Component, InterfaceName, MAX_SERIAL, PartName, Recipe, Sign, components, grants, serial_of,
+    settings, signing,
 };
-use crate::interfaces;
 
-/// Greatest length of a recipe, in bytes.
-pub const MAX_RECIPE_SIZE: u64 = 1 << 20;
 /// Greatest number of parts.
 pub const MAX_PARTS: usize = 256;
 /// Greatest number of entries of one list.
 pub const MAX_LIST: usize = 256;
+/// Greatest length of a path, in bytes.
+pub const MAX_PATH: usize = 4096;
 /// The one format that this version reads.
-const FORMAT: u64 = 1;
-
-/// Reads and parses the recipe in `path`.
-///
-/// # Errors
-///
-/// The file cannot be read, or everything that is wrong with it.
-pub fn read(path: &Path) -> Result<Recipe, Vec<Report>> {
-    let name = path.display().to_string();
-    let text = read_text(path).map_err(|report| vec![report])?;
-    parse(&name, text)
-}
-
-fn read_text(path: &Path) -> Result<String, Report> {
-    let failed = |because: String| {
-        Report::new(Exit::CouldNot, format!("cannot read the recipe `{}`", path.display())).because(because)
-    };
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => failed("the file does not exist".to_owned())
-            .hint("name the recipe's file, or the folder in which it is called `recipe.toml`"),
-        _ => failed(error.to_string()),
-    })?;
-    let mut bytes = Vec::new();
-    file.take(MAX_RECIPE_SIZE + 1).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
-    if bytes.len() as u64 > MAX_RECIPE_SIZE {
-        return Err(failed(format!("it is longer than {MAX_RECIPE_SIZE} bytes, the limit for a recipe")));
-    }
-    if bytes.starts_with(b"\0asm") {
-        return Err(failed("it is WebAssembly, expected a recipe in TOML".to_owned())
-            .hint("write a recipe that names it: `[components.NAME]` with `path = \"…\"`"));
-    }
-    String::from_utf8(bytes)
-        .map_err(|error| failed(format!("it is not UTF-8 from byte {} on", error.utf8_error().valid_up_to())))
-}
+const FORMAT: &str = "1";
 
 /// Parses a recipe's text. `file` is its name in messages, and the place that relative paths start from.
 ///
@@ -70,18 +35,66 @@ pub fn parse(file: &str, text: String) -> Result<Recipe, Vec<Report>> {
     let source = SourceText::new(file, text);
     let copy = source.clone();
     let mut problems = Problems::new(&copy);
+    if let Some(rest) = copy.text().strip_prefix('\u{feff}') {
+        problems.add(
+            &(0..copy.text().len() - rest.len()),
+            Report::new(Exit::CouldNot, "the recipe begins with a byte order mark")
+                .hint("save it as UTF-8 without one"),
+        );
+        return Err(problems.into_reports());
+    }
     let (root, errors) = DeTable::parse_recoverable(copy.text());
     for error in &errors {
-        let span = error.span().unwrap_or(0..1);
-        let report = Report::new(Exit::CouldNot, "the recipe is not TOML");
-        problems.add(&span, report.because(error.message().to_owned()));
+        problems.add_syntax(&error.span().unwrap_or(0..1), error.message());
     }
-    // What a damaged text seems to say would only be noise beside where it is damaged.
-    let parsed = if errors.is_empty() { read_root(root.get_ref(), &mut problems) } else { None };
+    for key in copy.private_keys() {
+        problems.add_secret(key);
+    }
+    let parsed = read_root(root.get_ref(), &mut problems);
     let reports = problems.into_reports();
     match parsed {
         Some(parsed) if reports.is_empty() => Ok(parsed.into_recipe(source)),
         _ => Err(reports),
+    }
+}
+
+/// Entries by interface, no two of which could mean the same import or export.
+pub(super) struct Names<T> {
+    place: &'static str,
+    entries: BTreeMap<InterfaceName, T>,
+    whole: bool,
+}
+
+impl<T> Names<T> {
+    /// No entries yet, of the table called `place`.
+    pub(super) fn new(place: &'static str) -> Self {
+        Self { place, entries: BTreeMap::new(), whole: true }
+    }
+
+    /// Adds an entry, if both halves of it could be read and no other says the same.
+    pub(super) fn add(
+        &mut self,
+        name: Option<InterfaceName>,
+        value: Option<T>,
+        span: Span,
+        problems: &mut Problems<'_>,
+    ) {
+        let (Some(name), Some(value)) = (name, value) else {
+            self.whole = false;
+            return;
+        };
+        if let Some(other) = self.entries.keys().find(|other| other.overlaps(&name)) {
+            let what = format!("`{name}` and `{other}` in {} mean the same interface", self.place);
+            problems.add(&span, Report::new(Exit::CouldNot, what).hint("keep one of the two"));
+            self.whole = false;
+            return;
+        }
+        self.entries.insert(name, value);
+    }
+
+    /// All entries, if each was well.
+    pub(super) fn finish(self) -> Option<BTreeMap<InterfaceName, T>> {
+        self.whole.then_some(self.entries)
     }
 }
 
@@ -106,6 +119,7 @@ impl Parsed {
 const ROOT: &[&str] = &["recipe", "app", "components", "exports", "grants", "limits", "build", "sign"];
 const ROOT_LATER: &[Unsupported] = &[
     ("http", "routes and middleware chains are generated by a later version; wire middleware with `with`"),
+    ("world", "checking the composition against a world comes with a later version"),
     ("policy", "defaults for every part come with a later version; write `allow` and `deny` for each part"),
     ("pipelines", "pipelines and strategies come with a later version"),
     ("abilities", "abilities come with a later version"),
@@ -115,45 +129,96 @@ const ROOT_LATER: &[Unsupported] = &[
 ];
 
 fn read_root(entries: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Parsed> {
-    let root = Table { name: "the recipe".to_owned(), entries, span: 0..1 };
+    let root = Table { name: "the recipe".to_owned(), entries, span: 0..1, is_root: true };
+    // What another format means is not known here, so nothing else is said of it.
+    read_format(&root, problems).ok()?;
     problems.check_keys(&root, ROOT, ROOT_LATER);
-    let format = read_format(&root, problems);
     let app = read_app(&root, problems);
-    let components = read_components(&root, problems);
-    let exports = read_exports(&root, components.as_ref(), problems);
+    let components = components::read(&root, problems);
+    let exports = read_exports(&root, problems);
     let grants = grants::read(&root, problems);
     let limits = settings::limits(&root, problems);
     let build = settings::build(&root, problems);
     let sign = signing::read(&root, problems);
-    format?;
     Some(Parsed {
         app: app?,
         components: components?,
-        exports,
-        grants,
+        exports: exports?,
+        grants: grants?,
         limits: limits?,
         build: build?,
         sign: sign?,
     })
 }
 
-fn read_format(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<()> {
-    let value = problems.required(root, "recipe", "1")?;
-    let number = problems.number("`recipe`, the number of the format,", value, 0, u64::MAX >> 1)?;
-    if number == FORMAT {
-        return Some(());
+/// The recipe has a format that this version does not read.
+struct OtherFormat;
+
+/// A missing or unreadable number does not keep the rest from being read.
+fn read_format(root: &Table<'_>, problems: &mut Problems<'_>) -> Result<(), OtherFormat> {
+    let Some(value) = root.entries.get("recipe") else {
+        let report = Report::new(Exit::CouldNot, "the recipe does not say its format");
+        problems.add_absent(root, "recipe", report.hint("make `recipe = 1` the first line"));
+        return Ok(());
+    };
+    match value.get_ref() {
+        DeValue::Integer(number) if number.radix() == 10 => match number.as_str() {
+            FORMAT => Ok(()),
+            other => {
+                let report = Report::new(Exit::CouldNot, format!("the recipe has format {}", clipped(other)));
+                problems.add(
+                    &value.span(),
+                    report
+                        .because(format!("this version reads format {FORMAT}"))
+                        .hint(format!("use the version of wadoo that it was written for")),
+                );
+                Err(OtherFormat)
+            }
+        },
+        _ => {
+            let report = Report::new(Exit::CouldNot, "the format of the recipe is not a number");
+            problems.add(&value.span(), report.hint(format!("write `recipe = {FORMAT}`")));
+            Ok(())
+        }
     }
-    let report = Report::new(Exit::CouldNot, format!("the recipe has format {number}"));
-    problems.add(&value.span(), report.because(format!("this version reads format {FORMAT}")));
-    None
+}
+
+/// A semantic version, in full.
+struct FullVersion(semver::Version);
+
+/// A text is not a semantic version.
+struct NotAVersion;
+
+impl FromStr for FullVersion {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        text.parse().map(Self).map_err(|_| NotAVersion)
+    }
+}
+
+impl Refusal for NotAVersion {
+    fn because(&self) -> String {
+        "expected three numbers, like `1.4.0`, and a prerelease or build after them if there is one"
+            .to_owned()
+    }
+
+    fn meant(&self, text: &str) -> Option<String> {
+        let text = text.trim().trim_start_matches(['v', 'V', '=']);
+        ["", ".0", ".0.0"]
+            .iter()
+            .map(|rest| format!("{text}{rest}"))
+            .find(|text| text.parse::<FullVersion>().is_ok())
+    }
 }
 
 fn read_app(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<App> {
     let table = sub_table(root, "app", problems).or_else(|| {
         if !root.entries.contains_key("app") {
             let report = Report::new(Exit::CouldNot, "the recipe has no `[app]`");
-            problems.add(
-                &root.span,
+            problems.add_absent(
+                root,
+                "app",
                 report.hint("add a table: `[app]` with `name = \"…\"` and `version = \"0.1.0\"`"),
             );
         }
@@ -171,251 +236,54 @@ fn read_app(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<App> {
         problems.required(&table, "name", "\"shop\"").and_then(|value| problems.parsed("`app.name`", value));
     let version = problems
         .required(&table, "version", "\"0.1.0\"")
-        .and_then(|value| problems.parsed::<semver::Version>("`app.version`", value));
+        .and_then(|value| problems.parsed::<FullVersion>("`app.version`", value));
     let serial = match table.entries.get("serial") {
-        Some(value) => Some(problems.number("`app.serial`", value, 0, u64::MAX >> 1)?),
-        None => None,
+        Some(value) => problems.number("`app.serial`", value, 0, MAX_SERIAL),
+        None => version.as_ref().and_then(|version| derived_serial(version, problems)),
     };
-    let version = version?;
-    if serial.is_none() && super::serial_of(&version.value).is_none() {
-        let report = Report::new(Exit::CouldNot, "`app.version` gives no serial").because(
-            "a serial has room for a major number below 32768, and minor and patch numbers below 16777216",
-        );
-        problems.add(&version.span, report.hint("add a number that grows with every version: `serial = 1`"));
-        return None;
-    }
-    Some(App { name: name?.value, version: version.value, serial })
+    Some(App { name: name?.value, version: version?.value.0, serial: serial? })
 }
 
-fn read_components(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTreeMap<PartName, Component>> {
-    let table = sub_table(root, "components", problems);
-    let count = table.as_ref().map_or(0, |table| table.entries.len());
-    if count == 0 || count > MAX_PARTS {
-        let (report, span) = match &table {
-            Some(table) if count > 0 => (
-                Report::new(Exit::CouldNot, format!("the recipe has {count} parts"))
-                    .because(format!("expected at most {MAX_PARTS}")),
-                table.span.clone(),
-            ),
-            _ if root.entries.get("components").is_some_and(|value| !value.get_ref().is_table()) => {
-                return None;
-            }
-            _ => (
-                Report::new(Exit::CouldNot, "the recipe has no components")
-                    .hint("add a table for each part: `[components.NAME]` with `path = \"….wasm\"`"),
-                root.span.clone(),
-            ),
+/// A serial for a recipe that has none: the version's.
+fn derived_serial(version: &Spanned<FullVersion>, problems: &mut Problems<'_>) -> Option<u64> {
+    let FullVersion(number) = &version.value;
+    let serial = serial_of(number);
+    if serial.is_none() {
+        let why = if number.pre.is_empty() {
+            "there is room for a major number up to 899999, minor and patch numbers up to 99999"
+        } else {
+            "a prerelease would have the serial of its release"
         };
-        problems.add(&span, report);
-        return None;
+        let what = format!("no serial can be derived from version {}", quoted(&number.to_string()));
+        let report = Report::new(Exit::CouldNot, what).because(why);
+        problems.add(&version.span, report.hint("add a number that grows with every version: `serial = 1`"));
     }
-    let table = table?;
-    let names: Vec<&str> = table.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
-    let mut components = BTreeMap::new();
-    let mut whole = true;
-    for (key, value) in table.entries {
-        let name = problems.parse_text::<PartName>("a part's name", key.get_ref(), &key.span());
-        let title = format!("`[components.{}]`", key.get_ref());
-        let part = problems
-            .table(title, key.span(), value)
-            .and_then(|part| read_component(&part, key, &names, problems));
-        match (name, part) {
-            (Some(name), Some(part)) => {
-                components.insert(name, part);
-            }
-            _ => whole = false,
-        }
-    }
-    whole.then_some(components)
-}
-
-const COMPONENT: &[&str] = &["path", "digest", "with", "allow", "deny"];
-const COMPONENT_LATER: &[Unsupported] = &[
-    ("oci", "parts from a registry come with a later version; name a file with `path`"),
-    (
-        "recipe",
-        "a composition as a part comes with a later version; compose it with `--emit wasm` and name the file with `path`",
-    ),
-    ("module", "core modules come with a later version; make a component of it: `wasm-tools component new`"),
-    ("config", "baked configuration comes with a later version"),
-    ("env", "baked environment variables come with a later version"),
-    ("args", "baked arguments come with a later version"),
-    ("files", "baked files come with a later version"),
-    ("open", "keys left to the device come with a later version"),
-    (
-        "memory",
-        "a memory limit for each part comes with a later version; `[limits] memory` limits all parts together",
-    ),
-    ("world", "checking a part against a world comes with a later version"),
-    ("grants", "values for each part come with a later version; `[grants]` has those of the whole"),
-    ("isolate", "islands come with a later version"),
-    ("initialize", "pre-initialisation comes with a later version"),
-    ("http", "what each part may reach comes with a later version; see `[grants]`"),
-    ("publisher", "signatures of parts are checked by a later version; pin the part with `digest`"),
-];
-
-fn read_component(
-    table: &Table<'_>,
-    name: &Node<std::borrow::Cow<'_, str>>,
-    names: &[&str],
-    problems: &mut Problems<'_>,
-) -> Option<Component> {
-    problems.check_keys(table, COMPONENT, COMPONENT_LATER);
-    // One of the later sources explains itself; a missing `path` beside it would be a second message for one cause.
-    let elsewhere = ["oci", "recipe", "module"].iter().any(|key| table.entries.contains_key(*key));
-    let path = match (table.entries.get("path"), elsewhere) {
-        (None, true) => None,
-        _ => problems
-            .required(table, "path", "\"guests/part.wasm\"")
-            .and_then(|value| read_path(value, problems)),
-    };
-    let digest = table.entries.get("digest").map(|value| problems.parsed("`digest`", value));
-    let with = read_with(table, name.get_ref(), names, problems);
-    let allow = read_patterns(table, "allow", problems);
-    let deny = read_patterns(table, "deny", problems);
-    if let (Some(allow), Some(deny)) = (&allow, &deny) {
-        contradictions(table, allow, deny, problems);
-    }
-    Some(Component {
-        span: name.span(),
-        path: path?,
-        digest: match digest {
-            Some(digest) => Some(digest?),
-            None => None,
-        },
-        with: with?,
-        allow: allow?,
-        deny: deny?,
-    })
-}
-
-fn read_path(value: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<Spanned<PathBuf>> {
-    let text = problems.string("`path`", value)?;
-    if text.contains(['*', '?', '[']) {
-        problems
-            .add(&value.span(), not_supported("a pattern in `path`", "name each file in a part of its own"));
-        return None;
-    }
-    if text.contains("://") {
-        problems.add(&value.span(), not_supported("an address in `path`", "name a file of this machine"));
-        return None;
-    }
-    Some(Spanned { value: PathBuf::from(text), span: value.span() })
-}
-
-fn read_with(
-    table: &Table<'_>,
-    part: &str,
-    names: &[&str],
-    problems: &mut Problems<'_>,
-) -> Option<BTreeMap<InterfaceName, Spanned<PartName>>> {
-    let Some(value) = table.entries.get("with") else { return Some(BTreeMap::new()) };
-    let with = problems.table(format!("`with` of `{part}`"), value.span(), value)?;
-    let mut wires = BTreeMap::new();
-    let mut whole = true;
-    for (key, value) in with.entries {
-        let import = problems.parse_text("an import's name", key.get_ref(), &key.span());
-        let provider = read_part(value, names, problems);
-        if let Some(provider) = provider.as_ref().filter(|provider| provider.value.as_str() == part) {
-            let report = Report::new(
-                Exit::CouldNot,
-                format!("`{part}` cannot provide its own import `{}`", key.get_ref()),
-            );
-            problems.add(&provider.span, report.hint("name another part that exports it"));
-            whole = false;
-        }
-        match (import, provider) {
-            (Some(import), Some(provider)) => {
-                wires.insert(import, provider);
-            }
-            _ => whole = false,
-        }
-    }
-    whole.then_some(wires)
-}
-
-/// The name of a part that the recipe has.
-fn read_part(
-    value: &Node<DeValue<'_>>,
-    names: &[&str],
-    problems: &mut Problems<'_>,
-) -> Option<Spanned<PartName>> {
-    let part = problems.parsed::<PartName>("a part's name", value)?;
-    if names.contains(&part.value.as_str()) {
-        return Some(part);
-    }
-    let report = Report::new(Exit::CouldNot, format!("there is no part `{}`", part.value));
-    let hint = match interfaces::nearest(part.value.as_str(), names.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the parts are {}", super::problems::listed(names)),
-    };
-    problems.add(&part.span, report.hint(hint));
-    None
-}
-
-fn read_patterns(
-    table: &Table<'_>,
-    key: &str,
-    problems: &mut Problems<'_>,
-) -> Option<Vec<Spanned<InterfacePattern>>> {
-    let Some(value) = table.entries.get(key) else { return Some(Vec::new()) };
-    let items = problems.list(&format!("`{key}` of {}", table.name), value, MAX_LIST)?;
-    let mut patterns: Vec<Spanned<InterfacePattern>> = Vec::new();
-    let mut whole = true;
-    for item in items {
-        match problems.parsed::<InterfacePattern>(&format!("an entry of `{key}`"), item) {
-            Some(pattern) if patterns.iter().any(|other| other.value == pattern.value) => {
-                let report =
-                    Report::new(Exit::CouldNot, format!("`{}` stands twice in `{key}`", pattern.value));
-                problems.add(&pattern.span, report.hint("remove one of the two"));
-                whole = false;
-            }
-            Some(pattern) => patterns.push(pattern),
-            None => whole = false,
-        }
-    }
-    whole.then_some(patterns)
-}
-
-/// The same pattern under `allow` and `deny` has no meaning; a wider `deny` beside a narrower `allow` neither.
-fn contradictions(
-    table: &Table<'_>,
-    allow: &[Spanned<InterfacePattern>],
-    deny: &[Spanned<InterfacePattern>],
-    problems: &mut Problems<'_>,
-) {
-    for denied in deny {
-        if let Some(allowed) = allow.iter().find(|allowed| allowed.value.overlaps(&denied.value)) {
-            let what = format!("{} both allows and denies `{}`", table.name, denied.value);
-            let report =
-                Report::new(Exit::CouldNot, what).because(format!("`allow` has `{}`", allowed.value));
-            problems.add(&denied.span, report.hint("keep one of the two"));
-        }
-    }
+    serial
 }
 
 fn read_exports(
     root: &Table<'_>,
-    components: Option<&BTreeMap<PartName, Component>>,
     problems: &mut Problems<'_>,
-) -> BTreeMap<InterfaceName, Spanned<PartName>> {
-    let mut exports = BTreeMap::new();
-    let Some(table) = sub_table(root, "exports", problems) else { return exports };
+) -> Option<BTreeMap<InterfaceName, Spanned<PartName>>> {
+    if !root.entries.contains_key("exports") {
+        return Some(BTreeMap::new());
+    }
+    let table = sub_table(root, "exports", problems)?;
+    problems.check_length(&table, MAX_LIST)?;
+    // A part whose own table is wrong exists all the same.
+    let components = root.entries.get("components").and_then(|value| value.get_ref().as_table());
+    let names: Vec<&str> = components.into_iter().flatten().map(|(key, _)| key.get_ref().as_ref()).collect();
+    let mut exports = Names::new("`[exports]`");
     for (key, value) in table.entries {
         let name = problems.parse_text("an export's name", key.get_ref(), &key.span());
-        // Without the parts, whether one exists cannot be said.
-        let part = match components {
-            Some(components) => {
-                let names: Vec<&str> = components.keys().map(PartName::as_str).collect();
-                read_part(value, &names, problems)
-            }
-            None => problems.parsed("a part's name", value),
+        let part = if names.is_empty() {
+            problems.parsed("a part's name", value)
+        } else {
+            components::read_part(value, &names, problems)
         };
-        if let (Some(name), Some(part)) = (name, part) {
-            exports.insert(name, part);
-        }
+        exports.add(name, part, key.span(), problems);
     }
-    exports
+    exports.finish()
 }
 
 /// `[name]` at the root, if it is there and a table.

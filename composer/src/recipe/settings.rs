@@ -6,8 +6,9 @@ use toml::Spanned as Node;
 use toml::de::DeValue;
 use wadoo_signing::report::{Exit, Report};
 
-use super::parse::sub_table;
-use super::problems::{Problems, Table, listed};
+use super::parse::{MAX_LIST, sub_table};
+use super::problems::{Problems, Table, listed, not_supported};
+use super::syntax::quoted;
 use super::{Build, Limits, Spanned, quantity};
 use crate::interfaces;
 use crate::target::{CpuLevel, TRIPLES, Target};
@@ -35,8 +36,9 @@ mod bounds {
 
 pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Limits> {
     let mut limits = DEFAULT_LIMITS;
-    let Some((key, _)) = root.entries.get_key_value("limits") else { return Some(limits) };
-    let span = key.span();
+    if !root.entries.contains_key("limits") {
+        return Some(limits);
+    }
     let table = sub_table(root, "limits", problems)?;
     let known = ["memory", "timeout", "body-timeout", "concurrency", "request-body", "request-headers"];
     let later = "a limit of a later version; this one would not enforce it";
@@ -81,7 +83,6 @@ pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Li
     take("request-headers", problems, &mut |p, what, value| {
         size(p, what, value, bounds::REQUEST_HEADERS).map(|size| limits.request_headers = size as u32)
     });
-    let _ = span;
     whole.then_some(limits)
 }
 
@@ -92,44 +93,42 @@ fn size(
     value: &Node<DeValue<'_>>,
     (least, most): (u64, u64),
 ) -> Option<u64> {
-    if value.get_ref().is_integer() {
-        return problems.number(what, value, least, most);
-    }
-    let text = problems.string(what, value)?;
-    let size = quantity::size(text).map_err(|wrong| refuse(problems, what, text, value, wrong)).ok()?;
+    let (text, size) = match value.get_ref() {
+        DeValue::Integer(number) => {
+            (number.to_string(), u64::from_str_radix(number.as_str(), number.radix()).unwrap_or(u64::MAX))
+        }
+        DeValue::String(text) => {
+            let size = quantity::size(text)
+                .map_err(|wrong| problems.refuse(what, text, wrong.because, wrong.meant, &value.span()));
+            (text.clone().into_owned(), size.ok()?)
+        }
+        other => return problems.wrong_type(what, other, "a size like `64MiB`", &value.span()),
+    };
     if (least..=most).contains(&size) {
         return Some(size);
     }
-    let report = Report::new(Exit::CouldNot, format!("{what} cannot be `{text}`"));
-    problems.add(&value.span(), report.because(format!("expected {} to {}", bytes(least), bytes(most))));
+    let because = format!("expected {} to {}", bytes(least), bytes(most));
+    problems.refuse(what, &text, because, None, &value.span());
     None
 }
 
 fn duration(problems: &mut Problems<'_>, what: &str, value: &Node<DeValue<'_>>) -> Option<Duration> {
+    if let DeValue::Integer(number) = value.get_ref() {
+        let report =
+            Report::new(Exit::CouldNot, format!("{what} is {}, without a unit", quoted(number.as_str())));
+        problems.add(&value.span(), report.hint(format!("write seconds as `\"{number}s\"`")));
+        return None;
+    }
     let text = problems.string(what, value)?;
-    let time = quantity::duration(text).map_err(|wrong| refuse(problems, what, text, value, wrong)).ok()?;
+    let time = quantity::duration(text)
+        .map_err(|wrong| problems.refuse(what, text, wrong.because, wrong.meant, &value.span()))
+        .ok()?;
     let (least, most) = bounds::TIME;
     if (least..=most).contains(&time) {
         return Some(time);
     }
-    let report = Report::new(Exit::CouldNot, format!("{what} cannot be `{text}`"));
-    problems.add(&value.span(), report.because("expected `1ms` to `24h`"));
+    problems.refuse(what, text, "expected `1ms` to `24h`", None, &value.span());
     None
-}
-
-fn refuse(
-    problems: &mut Problems<'_>,
-    what: &str,
-    text: &str,
-    value: &Node<DeValue<'_>>,
-    wrong: quantity::Wrong,
-) {
-    let report = Report::new(Exit::CouldNot, format!("{what} cannot be `{text}`")).because(wrong.because);
-    let report = match wrong.meant {
-        Some(meant) => report.hint(format!("did you mean `{meant}`?")),
-        None => report,
-    };
-    problems.add(&value.span(), report);
 }
 
 fn bytes(number: u64) -> String {
@@ -186,12 +185,24 @@ pub(super) fn build(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Bui
 fn read_targets(problems: &mut Problems<'_>, value: &Node<DeValue<'_>>) -> Option<Vec<Spanned<String>>> {
     let mut targets: Vec<Spanned<String>> = Vec::new();
     let mut whole = true;
-    for item in problems.list("`build.targets`", value, TRIPLES.len())? {
+    for item in problems.list("`build.targets`", value, MAX_LIST)? {
+        let later =
+            item.get_ref().as_str().filter(|text| LATER_TARGETS.iter().any(|part| text.contains(part)));
+        if let Some(text) = later {
+            let report = not_supported(
+                &format!("the target {}", quoted(text)),
+                &format!("this version compiles for {}", listed(&TRIPLES)),
+            );
+            problems.add(&item.span(), report);
+            whole = false;
+            continue;
+        }
         match known(problems, "a target", item, &TRIPLES) {
             Some(target) if targets.iter().any(|other| other.value == target.value) => {
                 problems.add(
                     &target.span,
-                    Report::new(Exit::CouldNot, format!("the target `{}` stands twice", target.value)),
+                    Report::new(Exit::CouldNot, format!("the target `{}` stands twice", target.value))
+                        .hint("keep one of the two"),
                 );
                 whole = false;
             }
@@ -201,6 +212,9 @@ fn read_targets(problems: &mut Problems<'_>, value: &Node<DeValue<'_>>) -> Optio
     }
     whole.then_some(targets)
 }
+
+/// Targets of later versions, by what is in their triples.
+const LATER_TARGETS: &[&str] = &["-darwin", "-windows", "-musl", "pulley", "-freebsd", "-android"];
 
 /// One of the known words.
 fn known(
@@ -213,12 +227,13 @@ fn known(
     if words.contains(&text) {
         return Some(Spanned { value: text.to_owned(), span: value.span() });
     }
-    let report = Report::new(Exit::CouldNot, format!("{what} cannot be `{text}`"));
-    let report = report.because(format!("this version knows {}", listed(words)));
-    let report = match interfaces::nearest(text, words.iter().copied()) {
-        Some(near) => report.hint(format!("did you mean `{near}`?")),
-        None => report,
-    };
-    problems.add(&value.span(), report);
+    if text == "native" {
+        let report = Report::new(Exit::CouldNot, format!("{what} cannot be `native`"))
+            .because("the same recipe gives the same code on every machine, so the level has a name");
+        problems.add(&value.span(), report.hint(format!("choose one of {}", listed(words))));
+        return None;
+    }
+    let near = interfaces::nearest(text, words.iter().copied()).map(str::to_owned);
+    problems.refuse(what, text, format!("this version knows {}", listed(words)), near, &value.span());
     None
 }

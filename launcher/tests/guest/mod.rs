@@ -59,7 +59,8 @@ pub(crate) fn command() -> Vec<u8> {
     component("command", include_str!("command.wat"))
 }
 
-/// A manifest with small limits for a component that imports `imports`.
+/// A manifest with small sizes and long times, so that only a test that asks for a time-out meets one, for a
+/// component that imports `imports`.
 pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest {
     let none = Sha256Digest::of(b"");
     Manifest {
@@ -83,8 +84,8 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
         grants: BTreeMap::new(),
         limits: Limits {
             memory: 32 << 20,
-            timeout_ms: Some(400),
-            body_timeout_ms: 400,
+            timeout_ms: Some(20_000),
+            body_timeout_ms: 20_000,
             concurrency: 4,
             request_body: 10_000,
             request_headers: 8192,
