@@ -86,7 +86,7 @@ pub enum VerifyError {
         because: &'static str,
     },
     /// Fewer trusted keys signed than the policy demands.
-    #[error("refusing to run `{}`: {found} trusted keys signed it, the policy demands {demanded}", path.display())]
+    #[error("refusing to run `{}`: trusted keys that signed it: {found}, the policy demands {demanded}", path.display())]
     Threshold {
         /// The artifact.
         path: PathBuf,

@@ -25,7 +25,7 @@ use wadoo_signing::manifest::{Manifest, PREDICATE_TYPE, PayloadDigests, Trigger}
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report};
 use wadoo_signing::statement::Statement;
-use wadoo_signing::trust::{Surroundings, TrustStore};
+use wadoo_signing::trust::{Surroundings, TrustPlace, TrustStore};
 use wasmtime::Engine;
 
 /// What an artifact is made of, before it is one.
@@ -284,9 +284,36 @@ fn thresholds_count_trusted_keys() {
         let placed = Placed::new(parts.packaged(&sign(parts.statement.encode(), keys)));
         authenticate(&placed.path, &store, &policy, SystemTime::now())
     };
-    not_trusted(check(&[&parts.key]), "1 trusted keys signed it, the policy demands 2");
+    not_trusted(check(&[&parts.key]), "trusted keys that signed it: 1, the policy demands 2");
     not_trusted(check(&[&parts.key, &unknown]), "the policy demands 2");
     assert_eq!(check(&[&parts.key, &second]).expect("two").signers().len(), 2);
+}
+
+#[test]
+fn a_development_key_does_not_help_to_a_threshold() {
+    let parts = Parts::new();
+    let development = key();
+    let root = tempfile::tempdir().expect("a folder can be made");
+    let folder = |name: &str, key: &SigningKey| {
+        let path = root.path().join(name);
+        fs::create_dir(&path).expect("a folder can be made");
+        mode(&path, 0o755);
+        write(path.join("key.pem"), key.public().to_pem().expect("it has a PEM form"));
+        path
+    };
+    let place = TrustPlace::User {
+        trusted: folder("trusted.d", &parts.key),
+        development: folder("dev-trusted.d", &development),
+    };
+    let store = TrustStore::read(&place).expect("both folders have a key");
+    let placed = Placed::new(parts.packaged(&sign(parts.statement.encode(), &[&parts.key, &development])));
+    let check = |threshold| {
+        let policy = Policy { threshold, present: true, ..Policy::default() };
+        authenticate(&placed.path, &store, &policy, SystemTime::now())
+    };
+    let authentic = check(1).expect("the release key is trusted");
+    assert_eq!(authentic.signers(), &BTreeSet::from([parts.key.public().id()]));
+    not_trusted(check(2), "trusted keys that signed it: 1, the policy demands 2");
 }
 
 #[test]
