@@ -1,1 +1,5 @@
-//! (to be written)
+//! What the process benches share: builds of what ships, runs, and figures.
+
+pub mod build;
+pub mod figures;
+pub mod process;

@@ -3,3 +3,45 @@
 //!
 //! Invariants kept here: wasmtime never sees an unverified byte, the bytes verified are the bytes executed,
 //! and there is no compiler in the tree of this package.
+
+#[cfg(feature = "load")]
+pub mod compat;
+#[cfg(feature = "load")]
+pub mod engine;
+#[cfg(feature = "load")]
+pub mod load;
+#[cfg(feature = "load")]
+pub mod open;
+#[cfg(feature = "load")]
+pub mod place;
+#[cfg(feature = "load")]
+pub mod trusting;
+#[cfg(feature = "load")]
+pub mod verify;
+
+#[cfg(feature = "serve")]
+pub mod app;
+#[cfg(feature = "serve")]
+mod body;
+#[cfg(feature = "serve")]
+pub mod command;
+#[cfg(feature = "serve")]
+mod connection;
+#[cfg(feature = "serve")]
+mod exchange;
+#[cfg(feature = "serve")]
+mod guest;
+#[cfg(feature = "serve")]
+mod host;
+#[cfg(feature = "serve")]
+pub mod linker;
+#[cfg(feature = "serve")]
+pub mod log;
+#[cfg(feature = "serve")]
+mod outgoing;
+#[cfg(feature = "serve")]
+mod problem;
+#[cfg(feature = "serve")]
+pub mod server;
+#[cfg(feature = "serve")]
+mod ticker;

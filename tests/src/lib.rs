@@ -1,1 +1,7 @@
-//! (to be written)
+//! What the end-to-end tests share: the binaries under test, a scratch folder, a running server.
+//!
+//! Nothing here knows how wadoo works inside; tests see what a user sees.
+
+pub mod binaries;
+pub mod scratch;
+pub mod server;

@@ -5,9 +5,17 @@
 //!
 //! Maps are ordered by name, never by place in the file: two recipes that say the same give the same bytes.
 
+mod components;
+mod file;
+mod grants;
 mod names;
 mod parse;
+mod problems;
+mod quantity;
+mod settings;
+mod signing;
 mod source;
+mod syntax;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,9 +23,13 @@ use std::time::Duration;
 
 use wadoo_signing::digest::Sha256Digest;
 
-pub use names::{AppName, InterfaceName, InterfacePattern, PartName};
-pub use parse::parse;
-pub use source::{SourceText, Span, Spanned};
+use crate::target::{CpuLevel, Target};
+
+pub use file::{MAX_RECIPE_SIZE, read};
+pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
+pub use parse::{MAX_LIST, MAX_PARTS, MAX_PATH, parse};
+pub use problems::MAX_REPORTS;
+pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
 
 /// A valid recipe, format 1.
 #[derive(Debug)]
@@ -47,8 +59,8 @@ pub struct App {
     pub name: AppName,
     /// `version`, semantic.
     pub version: semver::Version,
-    /// `serial`; without it, derived from the version.
-    pub serial: Option<u64>,
+    /// `serial`, which orders the artifacts of this application; without it, derived from the version.
+    pub serial: u64,
 }
 
 /// One table `[components.NAME]`: a part.
@@ -88,7 +100,7 @@ pub enum Grant {
 pub struct Limits {
     /// `memory`, in bytes; default 128 MiB.
     pub memory: u64,
-    /// `timeout`; default 30 s for HTTP, none for a command unless the recipe says so.
+    /// `timeout`, if the recipe says so; see [`Limits::timeout_or_default`].
     pub timeout: Option<Duration>,
     /// `body-timeout`; default 30 s.
     pub body_timeout: Duration,
@@ -123,4 +135,73 @@ pub enum KeySource {
     Env(String),
     /// `file:PATH`, relative to the recipe's folder.
     File(PathBuf),
+}
+
+/// A request without a time-out in the recipe gets this one.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Recipe {
+    /// Digest of the recipe's bytes.
+    pub fn digest(&self) -> Sha256Digest {
+        self.source.digest()
+    }
+}
+
+impl App {
+    /// The number that orders the artifacts of this application.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+}
+
+/// The greatest serial: the greatest whole number that every JSON reader keeps exact.
+pub const MAX_SERIAL: u64 = (1 << 53) - 1;
+
+/// Packs a version into a number that grows with it and that a person can read: 1.4.2 is 1 00004 00002.
+///
+/// `None` where there is no room (major above 899 999, minor or patch above 99 999), and for a prerelease, which
+/// would have the number of its release. Build metadata does not order versions, and is left out.
+fn serial_of(version: &semver::Version) -> Option<u64> {
+    const DIGITS: u64 = 100_000;
+    let fits = version.major < 900_000 && version.minor < DIGITS && version.patch < DIGITS;
+    let packed = |v: &semver::Version| (v.major * DIGITS + v.minor) * DIGITS + v.patch;
+    (fits && version.pre.is_empty()).then(|| packed(version))
+}
+
+impl Limits {
+    /// The time-out: what the recipe says; else 30 s for requests, and none for a command.
+    pub fn timeout_or_default(&self, http: bool) -> Option<Duration> {
+        self.timeout.or(http.then_some(DEFAULT_TIMEOUT))
+    }
+}
+
+impl Build {
+    /// The targets to compile for, each with the recipe's CPU level.
+    pub fn targets(&self) -> Vec<Target> {
+        let level = self.level();
+        self.targets.iter().filter_map(|target| Target::new(&target.value, level)).collect()
+    }
+
+    /// The CPU level.
+    pub fn level(&self) -> CpuLevel {
+        self.cpu.as_ref().and_then(|cpu| CpuLevel::by_name(&cpu.value)).unwrap_or(CpuLevel::Baseline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serials_grow_with_versions() {
+        let serial = |text: &str| serial_of(&text.parse().expect("a version"));
+        assert_eq!(serial("1.4.2"), Some(10_000_400_002));
+        let ordered = ["0.0.0", "0.0.1", "0.1.0", "0.99999.99999", "1.0.0", "1.0.99999", "1.1.0", "2.0.0"];
+        assert!(ordered.map(serial).windows(2).all(|pair| pair[0].is_some() && pair[0] < pair[1]));
+        assert!(serial("899999.99999.99999").is_some_and(|most| most <= MAX_SERIAL));
+        assert_eq!(serial("1.0.0+build.7"), serial("1.0.0"));
+        for none in ["900000.0.0", "1.100000.0", "1.0.100000", "1.0.0-rc.1", "18446744073709551615.0.0"] {
+            assert_eq!(serial(none), None, "{none}");
+        }
+    }
 }

@@ -1,0 +1,226 @@
+//! Exec → first response of the launcher, beside a bare hyper server and `wasmtime serve`, in one run.
+//!
+//! `cargo bench -p wadoo-benches --bench startup`. Every server is started in turn, round after round, so
+//! that a machine whose speed drifts hurts all alike. `RUNS=100` sets the number of rounds (30 at least).
+
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wadoo_benches::build::{self, Linkage};
+use wadoo_benches::figures::Series;
+use wadoo_benches::process::{self, Start};
+
+/// One row of the table.
+struct Contender {
+    name: String,
+    command: Box<dyn Fn(SocketAddr) -> Command>,
+    series: Series,
+    last: Option<Start>,
+}
+
+fn main() {
+    let runs = std::env::var("RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(30).max(30);
+    let scratch = tempfile::tempdir().expect("a folder can be made");
+    let artifacts = Artifacts::compose(scratch.path());
+    let mut contenders = contenders(&artifacts);
+    for round in 0..=runs {
+        for contender in &mut contenders {
+            let address = process::free_address();
+            let start = process::start(&mut (contender.command)(address), address);
+            // The first round warms the page cache and is not counted.
+            if round > 0 {
+                contender.series.push(start.first_byte);
+                contender.last = Some(start);
+            }
+        }
+    }
+    print(&contenders, runs);
+    artifacts.print_sizes();
+}
+
+/// The files that are served.
+struct Artifacts {
+    home: PathBuf,
+    launcher: PathBuf,
+    launcher_dynamic: PathBuf,
+    bare: PathBuf,
+    bare_dynamic: PathBuf,
+    hello_02: PathBuf,
+    hello_03: PathBuf,
+    wasmtime: Option<(PathBuf, PathBuf)>,
+}
+
+impl Artifacts {
+    fn compose(folder: &Path) -> Self {
+        let wadoo = build::release("wadoo", "wadoo");
+        let home = folder.join("home");
+        std::fs::create_dir(&home).expect("a folder can be made");
+        let compose = |recipe: &str, name: &str| {
+            let status = Command::new(&wadoo)
+                .args(["--quiet", "compose", "--emit", "both", "-o"])
+                .arg(folder)
+                .arg(build::workspace().join("recipes").join(recipe))
+                .env("HOME", &home)
+                .env_remove("XDG_CONFIG_HOME")
+                .env_remove("CI")
+                .env_remove("WADOO_TRUST")
+                .stdout(std::process::Stdio::null())
+                .status()
+                .expect("wadoo starts");
+            assert!(status.success(), "wadoo cannot compose {recipe}");
+            folder.join(name).with_extension("cwasm")
+        };
+        let hello_02 = compose("hello-02", "hello-02");
+        let hello_03 = compose("hello", "hello");
+        let wasmtime = wasmtime(folder, &hello_02.with_extension("wasm"));
+        Self {
+            launcher: build::dist("wadoo-launcher", "launcher", Linkage::Static),
+            launcher_dynamic: build::dist("wadoo-launcher", "launcher", Linkage::Dynamic),
+            bare: build::dist("wadoo-benches", "bare-hyper", Linkage::Static),
+            bare_dynamic: build::dist("wadoo-benches", "bare-hyper", Linkage::Dynamic),
+            home,
+            hello_02,
+            hello_03,
+            wasmtime,
+        }
+    }
+
+    fn print_sizes(&self) {
+        println!();
+        for (name, path) in [
+            ("launcher, static", &self.launcher),
+            ("launcher, dynamic", &self.launcher_dynamic),
+            ("hello-02.cwasm", &self.hello_02),
+            ("hello.cwasm", &self.hello_03),
+        ] {
+            let length = std::fs::metadata(path).expect("the file is there").len();
+            println!("{name:<34} {:>8.2} MiB", length as f64 / f64::from(1 << 20));
+        }
+    }
+}
+
+/// The peer, if it is on the path, and the same component compiled by it.
+fn wasmtime(folder: &Path, component: &Path) -> Option<(PathBuf, PathBuf)> {
+    let output = folder.join("peer.cwasm");
+    let status = Command::new("wasmtime")
+        .args(["compile", "-o"])
+        .arg(&output)
+        .arg(component)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .ok()?;
+    status.success().then(|| (PathBuf::from("wasmtime"), output))
+}
+
+fn contenders(artifacts: &Artifacts) -> Vec<Contender> {
+    let mut all = vec![
+        bare("bare hyper, static", &artifacts.bare),
+        bare("bare hyper, dynamic", &artifacts.bare_dynamic),
+        launcher(
+            "launcher 0.2, static, sealed copy",
+            artifacts,
+            &artifacts.launcher,
+            &artifacts.hello_02,
+            &[],
+        ),
+        launcher(
+            "launcher 0.2, static, in place",
+            artifacts,
+            &artifacts.launcher,
+            &artifacts.hello_02,
+            &["--map-in-place"],
+        ),
+        launcher(
+            "launcher 0.2, dynamic, in place",
+            artifacts,
+            &artifacts.launcher_dynamic,
+            &artifacts.hello_02,
+            &["--map-in-place"],
+        ),
+        launcher(
+            "launcher 0.3, static, in place",
+            artifacts,
+            &artifacts.launcher,
+            &artifacts.hello_03,
+            &["--map-in-place"],
+        ),
+    ];
+    if let Some((wasmtime, component)) = artifacts.wasmtime.clone() {
+        all.push(Contender {
+            name: "wasmtime serve 0.2, precompiled".to_owned(),
+            command: Box::new(move |address| {
+                let mut command = Command::new(&wasmtime);
+                command.args(["serve", "--allow-precompiled", "-Scli", "--addr", &address.to_string()]);
+                command.arg(&component);
+                command
+            }),
+            series: Series::default(),
+            last: None,
+        });
+    }
+    all
+}
+
+fn bare(name: &str, binary: &Path) -> Contender {
+    let binary = binary.to_owned();
+    Contender {
+        name: name.to_owned(),
+        command: Box::new(move |address| {
+            let mut command = Command::new(&binary);
+            command.arg(address.to_string());
+            command
+        }),
+        series: Series::default(),
+        last: None,
+    }
+}
+
+fn launcher(
+    name: &str,
+    artifacts: &Artifacts,
+    binary: &Path,
+    artifact: &Path,
+    flags: &'static [&'static str],
+) -> Contender {
+    let (binary, artifact, home) = (binary.to_owned(), artifact.to_owned(), artifacts.home.clone());
+    Contender {
+        name: name.to_owned(),
+        command: Box::new(move |address| {
+            let mut command = Command::new(&binary);
+            command.args(["--addr", &address.to_string()]).args(flags).arg(&artifact);
+            command.env("HOME", &home).env_remove("XDG_CONFIG_HOME").env_remove("WADOO_TRUST");
+            command
+        }),
+        series: Series::default(),
+        last: None,
+    }
+}
+
+fn print(contenders: &[Contender], runs: usize) {
+    let reference = contenders[0].series.median();
+    let peer = contenders.iter().find(|one| one.name.starts_with("wasmtime")).map(|one| one.series.median());
+    println!("exec to first response, {runs} runs each, in turn\n");
+    println!(
+        "{:<34} {:>8} {:>8} {:>10} {:>10} {:>9}",
+        "", "p50 ms", "p99 ms", "× bare", "wasmtime ÷", "RSS MiB"
+    );
+    for one in contenders {
+        let median = one.series.median();
+        let resident = one.last.as_ref().map_or(0, |start| start.resident_kib);
+        println!(
+            "{:<34} {:>8.2} {:>8.2} {:>10.2} {:>10} {:>9.1}",
+            one.name,
+            median,
+            one.series.p99(),
+            median / reference,
+            peer.map_or_else(|| "-".to_owned(), |peer| format!("{:.2}", peer / median)),
+            resident as f64 / 1024.0,
+        );
+    }
+    if peer.is_none() {
+        println!("\n`wasmtime` is not on the path: no peer in this run");
+    }
+}

@@ -1,0 +1,76 @@
+//! Server processes, timed from exec to the first byte of the first answer.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// No server of these benches needs as long.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
+
+/// One start of a server.
+#[derive(Debug)]
+pub struct Start {
+    /// From just before the process is made to the first byte of its first answer.
+    pub first_byte: Duration,
+    /// Its resident memory then, in KiB.
+    pub resident_kib: u64,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+/// An address on which nothing listens.
+///
+/// # Panics
+///
+/// The loopback interface has no free port.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// Starts a server, asks it once, and ends it.
+///
+/// # Panics
+///
+/// The command does not start, or does not answer in time.
+pub fn start(command: &mut Command, address: SocketAddr) -> Start {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let begin = Instant::now();
+    let mut child = command.spawn().expect("the command starts");
+    let mut stream = connect(&mut child, address, begin);
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n").expect("the server reads");
+    stream.read_exact(&mut [0]).expect("the server answers");
+    let first_byte = begin.elapsed();
+    let resident_kib = resident_kib(child.id());
+    child.kill().expect("the server can be ended");
+    let mut stderr = String::new();
+    let mut pipe = child.stderr.take().expect("stderr is piped");
+    // What is not text is of no use to a reader.
+    let _ = pipe.read_to_string(&mut stderr);
+    child.wait().expect("the server ends");
+    Start { first_byte, resident_kib, stderr }
+}
+
+/// Tries until the server listens: the time to be measured ends with an answer, not with a sleep.
+fn connect(child: &mut Child, address: SocketAddr, begin: Instant) -> TcpStream {
+    loop {
+        if let Ok(stream) = TcpStream::connect(address) {
+            stream.set_nodelay(true).expect("a fresh connection takes options");
+            return stream;
+        }
+        assert!(begin.elapsed() < GIVE_UP_AFTER, "the server does not listen");
+        assert!(child.try_wait().expect("the process is ours").is_none(), "the server ended");
+        std::thread::yield_now();
+    }
+}
+
+/// `VmRSS` of a process.
+fn resident_kib(id: u32) -> u64 {
+    std::fs::read_to_string(format!("/proc/{id}/status"))
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find(|line| line.starts_with("VmRSS:"))?.to_owned();
+            line.split_whitespace().nth(1)?.parse().ok()
+        })
+        .unwrap_or(0)
+}

@@ -1,0 +1,180 @@
+//! `wadoo dev`: compose, sign with the development key, verify, serve, and swap when an input changes.
+//!
+//! Everything runs through the same library functions as `wadoo compose` and `launcher`: what is served here
+//! is a signed artifact that was opened, verified and loaded as a device would. A change that does not compose
+//! is reported, and the running application is kept.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use clap::Args;
+use wadoo_launcher::app::App;
+use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
+use wadoo_launcher::server::{self, Bound, Server, Switch};
+use wadoo_launcher::{engine, load};
+use wadoo_signing::key::SigningKey;
+use wadoo_signing::manifest::{Manifest, Trigger};
+use wadoo_signing::policy::Policy;
+use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::trust::{Surroundings, TrustStore, UserFolder};
+
+use super::{Outcome, RecipeArgument, Talk, print_data, print_reports};
+use crate::keys::Signers;
+use crate::watch::Watch;
+use crate::{output, pipeline};
+
+/// How long running requests may take at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The artifact that is served, in a folder of its own.
+const ARTIFACT: &str = "dev.cwasm";
+
+/// The options of `wadoo dev`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    recipe: RecipeArgument,
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+}
+
+pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
+    let folder = tempfile::tempdir().map_err(|error| no_resource("make a temporary folder", &error))?;
+    // The address first: whether it is free is known at once, composing takes a while.
+    let bound = Bound::bind(arguments.addr).map_err(|error| vec![Report::from(error)])?;
+    let session = Session::start(arguments.recipe.file(), folder.path(), talk)?;
+    let watch = Watch::start(&session.inputs()).map_err(|report| vec![report])?;
+    let built = session.build()?;
+    let runtime = server::runtime().map_err(|error| no_resource("start", &error))?;
+    runtime.block_on(async {
+        let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
+        let listener = bound.listen().map_err(|error| vec![Report::from(error)])?;
+        let ready = format!(
+            "serving {} on http://{} (development key, composed in {} ms)\n",
+            built.title(),
+            listener.address(),
+            built.took.as_millis()
+        );
+        let server = Server::new(listener, built.app, DRAIN);
+        let switch = server.switch();
+        print_data(&ready)?;
+        // Composing takes a core for a while: on a thread of its own, requests are answered meanwhile. The
+        // thread ends with the process.
+        std::thread::spawn(move || session.follow(watch, &switch));
+        server.run(phase).await;
+        Ok(Exit::Done)
+    })
+}
+
+/// One composition, verified and ready to answer.
+struct Built {
+    app: App,
+    manifest: Manifest,
+    took: Duration,
+}
+
+impl Built {
+    fn title(&self) -> String {
+        format!("{} {}", self.manifest.app.name, self.manifest.app.version)
+    }
+}
+
+/// What stays the same from one composition to the next.
+struct Session {
+    recipe: PathBuf,
+    folder: PathBuf,
+    signers: Signers,
+}
+
+impl Session {
+    fn start(recipe: PathBuf, folder: &Path, talk: &Talk) -> Result<Self, Vec<Report>> {
+        let key = UserFolder::of(&Surroundings::of_process()).and_then(|user| user.development_key());
+        let (key, made) = key.map_err(|report| vec![report])?;
+        if let Some(file) = &made {
+            talk.say(&format!("made a development key: {}", file.display()));
+        }
+        let signers = Signers { keys: vec![key], development: true, made };
+        Ok(Self { recipe, folder: folder.to_owned(), signers })
+    }
+
+    /// The recipe and its parts, as far as the recipe can be read.
+    fn inputs(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.recipe.clone()];
+        if let Ok(recipe) = crate::recipe::read(&self.recipe) {
+            let folder = self.recipe.parent().unwrap_or(Path::new(""));
+            files.extend(recipe.components.values().map(|part| folder.join(&part.path.value)));
+        }
+        files
+    }
+
+    /// The whole line: compose, sign, write, open, verify, load, link.
+    fn build(&self) -> Result<Built, Vec<Report>> {
+        let begin = Instant::now();
+        let composed = pipeline::link(pipeline::plan(&self.recipe)?)?;
+        if matches!(composed.linked.trigger, Trigger::Command02 | Trigger::Command03) {
+            let what = format!("cannot serve `{}`: it is a command", composed.recipe.app.name);
+            let hint = format!("compose and run it: `wadoo compose {}`", self.recipe.display());
+            return Err(vec![Report::new(Exit::CouldNot, what).hint(hint)]);
+        }
+        let target = crate::target::Target::here(composed.recipe.build.level()).ok_or_else(|| {
+            let what = "cannot serve on this machine: it is no target of this version";
+            vec![
+                Report::new(Exit::Incompatible, what)
+                    .hint("`wadoo compose --target` composes for another machine"),
+            ]
+        })?;
+        let artifact = pipeline::build(&composed, &target, &self.signers)?;
+        output::write(&self.folder, ARTIFACT, &artifact.bytes)
+            .and_then(|path| self.load(&path))
+            .map(|(app, manifest)| Built { app, manifest, took: begin.elapsed() })
+            .map_err(|report| vec![report])
+    }
+
+    /// What the launcher does with an artifact.
+    fn load(&self, path: &Path) -> Result<(App, Manifest), Report> {
+        let store = TrustStore::of(self.signers.keys.iter().map(SigningKey::public), true);
+        let artifact = UnverifiedArtifact::open(path, &OpenOptions::default())?
+            .authenticate(&store, &Policy::default(), SystemTime::now())?
+            .hash()?;
+        let manifest = artifact.manifest().clone();
+        wadoo_launcher::compat::check(&manifest).map_err(|error| error.report(&manifest.app.name))?;
+        let serving = engine::serving(&manifest).map_err(|error| {
+            Report::new(Exit::HostResource, "cannot set up the engine")
+                .because(error.root_cause().to_string())
+        })?;
+        let component = load::load(&serving.engine, &artifact)?;
+        Ok((App::new(serving.engine, &component, manifest.clone())?, manifest))
+    }
+
+    /// Composes again whenever an input changed; what does not compose leaves the application as it is.
+    fn follow(&self, mut watch: Watch, switch: &Switch) {
+        while watch.changed() {
+            let line = match self.build() {
+                Ok(built) => {
+                    let line = format!("swapped in {} ({} ms)\n", built.title(), built.took.as_millis());
+                    // Running requests hold on to the old application until they are finished.
+                    drop(switch.swap(built.app));
+                    line
+                }
+                Err(reports) => {
+                    print_reports(&reports);
+                    "kept the running application: the change does not compose\n".to_owned()
+                }
+            };
+            // A reader of stdout that went away does not end the server.
+            let _ = print_data(&line);
+            if let Err(report) = watch.follow(&self.inputs()) {
+                print_reports(&[report]);
+            }
+        }
+    }
+}
+
+fn no_resource(what: &str, error: &std::io::Error) -> Vec<Report> {
+    vec![
+        Report::new(Exit::HostResource, format!("cannot {what}"))
+            .because(error.to_string())
+            .hint("raise the limit on open files: `ulimit -n`"),
+    ]
+}

@@ -1,0 +1,67 @@
+//! `wadoo extract`: an artifact taken apart, for stock tools and for the split form.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use wadoo_launcher::open::{SPLIT_ENVELOPE, SPLIT_PAYLOAD};
+use wadoo_signing::envelope;
+use wadoo_signing::report::{Exit, Report};
+
+use super::compose::size;
+use super::{Outcome, print_data};
+use crate::artifact::Parts;
+use crate::output;
+
+/// The options of `wadoo extract`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The artifact.
+    #[arg(value_name = "ARTIFACT")]
+    artifact: PathBuf,
+    /// The folder to write to; it is made.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Write the split form only, which `launcher DIR` runs: `payload` and `manifest.dsse.json`.
+    #[arg(long)]
+    split: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
+    let text = extract(arguments).map_err(|report| vec![report])?;
+    print_data(&text)?;
+    Ok(Exit::Done)
+}
+
+fn extract(arguments: &Arguments) -> Result<String, Report> {
+    let parts = Parts::read(&arguments.artifact)?;
+    if arguments.split && !parts.attachments.is_empty() {
+        return Err(Report::new(Exit::CouldNot, format!("cannot split `{}`", arguments.artifact.display()))
+            .because("it has attachments, and the split form has no place for them"));
+    }
+    let folder = &arguments.output;
+    fs::create_dir_all(folder).map_err(|error| {
+        Report::new(Exit::CouldNot, format!("cannot make the folder `{}`", folder.display()))
+            .because(error.to_string())
+    })?;
+    let mut text = String::new();
+    let mut write = |name: &str, bytes: &[u8]| -> Result<(), Report> {
+        let path = output::write(folder, name, bytes)?;
+        text.push_str(&format!("{} ({})\n", path.display(), size(bytes.len())));
+        Ok(())
+    };
+    write(SPLIT_PAYLOAD, &parts.payload)?;
+    write(SPLIT_ENVELOPE, &parts.envelope.encode())?;
+    if !arguments.split {
+        let statement = parts.envelope.statement();
+        write("statement.json", statement)?;
+        write("pae.bin", &envelope::pae(statement))?;
+        for signature in parts.envelope.signatures() {
+            write(&format!("{}.sig", signature.key), &signature.bytes)?;
+        }
+        for (index, attachment) in parts.attachments.iter().enumerate() {
+            write(&format!("attachment-{index}-kind-{}", attachment.kind), &attachment.bytes)?;
+        }
+    }
+    Ok(text)
+}

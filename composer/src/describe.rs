@@ -1,0 +1,67 @@
+//! The manifest: what is said, and signed, of an artifact. Pure: values in, a value out.
+
+use std::collections::BTreeMap;
+
+use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest::{self, ComponentDigests, Input, Manifest, PoolNeeds, Trigger};
+
+use crate::compile::Precompiled;
+use crate::link::Linked;
+use crate::recipe::{self, Recipe};
+
+/// Everything that a manifest is made from.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// Digest and source of every input, by part.
+    pub inputs: &'a BTreeMap<String, Input>,
+    /// The component that was compiled.
+    pub linked: &'a Linked,
+    /// What the compiler made of it.
+    pub precompiled: &'a Precompiled,
+    /// Whether the signing key is a development key.
+    pub development: bool,
+}
+
+/// Describes one artifact.
+pub fn describe(facts: &Facts<'_>) -> Manifest {
+    let Facts { recipe, inputs, linked, precompiled, development } = facts;
+    let digest = Sha256Digest::of(&linked.bytes);
+    Manifest {
+        app: manifest::App {
+            name: recipe.app.name.to_string(),
+            version: recipe.app.version.to_string(),
+            serial: recipe.app.serial(),
+        },
+        development: *development,
+        not_after: None,
+        target: precompiled.target.clone(),
+        engine: precompiled.engine.clone(),
+        payload_size: precompiled.payload.len() as u64,
+        // One and the same until parts can have different values of one capability: only then are root
+        // imports of the linked component renamed.
+        component: ComponentDigests { portable: digest, linked: digest },
+        trigger: linked.trigger.clone(),
+        imports: linked.imports.clone(),
+        exports: linked.exports.clone(),
+        grants: linked.grants.clone(),
+        limits: limits(&recipe.limits, &linked.trigger),
+        pool: PoolNeeds { ..linked.pool.clone() },
+        inputs: (*inputs).clone(),
+        recipe: recipe.digest(),
+        attachments: Vec::new(),
+    }
+}
+
+fn limits(limits: &recipe::Limits, trigger: &Trigger) -> manifest::Limits {
+    let http = matches!(trigger, Trigger::Http02 | Trigger::Http03);
+    manifest::Limits {
+        memory: limits.memory,
+        timeout_ms: limits.timeout_or_default(http).map(|timeout| timeout.as_millis() as u64),
+        body_timeout_ms: limits.body_timeout.as_millis() as u64,
+        concurrency: limits.concurrency,
+        request_body: limits.request_body,
+        request_headers: limits.request_headers,
+    }
+}

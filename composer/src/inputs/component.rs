@@ -1,0 +1,215 @@
+//! From bytes to a component with types.
+//!
+//! The bytes are hostile until the validator has accepted them with the engine's features; only then are they
+//! given to the graph library, which trusts its input.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wac_types::{Package, Types};
+use wadoo_signing::digest::Sha256Digest;
+use wasmparser::Validator;
+
+use super::depth;
+use super::error::InputError;
+use crate::features;
+
+/// Imports and exports that one component may have at its root, together.
+pub const MAX_IMPORTS_AND_EXPORTS: usize = 2000;
+
+/// How deep types may nest; the engine has the same limit, and unlimited nesting overflows the stack.
+pub const MAX_TYPE_DEPTH: u32 = 100;
+
+const MAGIC: &[u8] = b"\0asm";
+/// The version field of a core module, and of a component (version 13, layer 1).
+const CORE_MODULE: u32 = 1;
+const COMPONENT: u32 = 0x1_000d;
+
+/// Validates `bytes` and reads their types into `types`.
+pub(super) fn decode(
+    digest: &Sha256Digest,
+    bytes: Vec<u8>,
+    types: &mut Types,
+) -> Result<Package, InputError> {
+    check_preamble(&bytes)?;
+    // The validator asserts that types nest less deep than its counter can hold.
+    let validated = catch_unwind(|| {
+        let mut validator = Validator::new_with_features(features::engine());
+        validator.validate_all(&bytes).map_err(|error| explain(&bytes, &error))
+    })
+    .map_err(|_| InputError::Types("the validator fails on them".into()))??;
+    let (imports, exports) = root_items(&bytes);
+    let count = imports.len() + exports.len();
+    if count > MAX_IMPORTS_AND_EXPORTS {
+        return Err(InputError::TooManyItems { count });
+    }
+    if !depth::is_within(&validated, &imports, &exports, MAX_TYPE_DEPTH) {
+        return Err(InputError::TooDeep);
+    }
+    let name = format!("wadoo:{digest}");
+    // The graph library panics on a few exotic types. What it leaves in `types` is unreachable.
+    let package = catch_unwind(AssertUnwindSafe(|| Package::from_bytes(&name, None, bytes, types)))
+        .map_err(|_| InputError::Types("it has a type that cannot be composed yet".into()))?
+        .map_err(|error| InputError::Types(error.to_string()))?;
+    if !package.definitions().is_empty() && types[package.ty()].imports.is_empty() {
+        return Err(InputError::WitPackage);
+    }
+    Ok(package)
+}
+
+fn check_preamble(bytes: &[u8]) -> Result<(), InputError> {
+    if bytes.is_empty() {
+        return Err(InputError::Empty);
+    }
+    let start = &bytes[..bytes.len().min(8)];
+    if !start.starts_with(&MAGIC[..start.len().min(4)]) {
+        return Err(if is_text(bytes) {
+            InputError::Text
+        } else {
+            InputError::NotWasm { start: hex(start) }
+        });
+    }
+    let Some(version) = start.get(4..8) else {
+        return Err(InputError::Truncated { size: bytes.len() as u64 });
+    };
+    match u32::from_le_bytes([version[0], version[1], version[2], version[3]]) {
+        COMPONENT => Ok(()),
+        CORE_MODULE => Err(InputError::CoreModule),
+        version => Err(InputError::UnknownVersion { version }),
+    }
+}
+
+/// Whether this looks like the text format: an opening parenthesis after white space and comments.
+fn is_text(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let code = text.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with(";;"));
+    code.is_some_and(|line| {
+        line.starts_with("(component") || line.starts_with("(module") || line.starts_with("(;")
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+fn explain(bytes: &[u8], error: &wasmparser::BinaryReaderError) -> InputError {
+    if error.message().contains("nesting is too deep") {
+        return InputError::TooDeep;
+    }
+    if error.message().contains("unexpected end") {
+        return InputError::Truncated { size: bytes.len() as u64 };
+    }
+    if let Some(proposal) = features::missing(bytes) {
+        return InputError::Proposal { proposal };
+    }
+    InputError::Invalid { offset: error.offset(), message: error.message().to_lowercase() }
+}
+
+/// The names of the component's own imports and exports, not those of what is nested in it.
+fn root_items(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
+    let mut items = (Vec::new(), Vec::new());
+    let mut depth = 0u32;
+    // The validator has accepted these bytes; what it would not accept ends the loop.
+    for payload in wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        use wasmparser::Payload::{ComponentExportSection, ComponentImportSection, End, Version};
+        match payload {
+            Version { .. } => depth += 1,
+            End(_) => depth -= 1,
+            ComponentImportSection(section) if depth == 1 => {
+                items
+                    .0
+                    .extend(section.into_iter().filter_map(|import| Some(import.ok()?.name.name.to_owned())));
+            }
+            ComponentExportSection(section) if depth == 1 => {
+                items
+                    .1
+                    .extend(section.into_iter().filter_map(|export| Some(export.ok()?.name.name.to_owned())));
+            }
+            _ => {}
+        }
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(bytes: &[u8]) -> String {
+        let digest = Sha256Digest::of(bytes);
+        decode(&digest, bytes.to_vec(), &mut Types::new()).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn what_is_no_component_is_told_apart() {
+        assert_eq!(refusal(b""), "it is empty");
+        assert_eq!(refusal(b"\0asm\x01\0\0\0"), "it is a core module, and a component is expected");
+        assert_eq!(refusal(b"\0as"), "it ends in the middle of a section, after 3 bytes");
+        assert_eq!(
+            refusal(b"  ;; text\n(component)"),
+            "it is WebAssembly text, and a binary component is expected"
+        );
+        assert_eq!(refusal(b"\x7fELF"), "it is not WebAssembly: it starts with 7f 45 4c 46");
+        assert_eq!(refusal(b"\0asm\x0c\0\x01\0"), "it has the unknown WebAssembly version 0x1000c");
+    }
+
+    #[test]
+    fn every_truncation_is_refused_without_a_panic() {
+        let bytes = wasm_encoder_component();
+        for length in 8..bytes.len() {
+            let digest = Sha256Digest::of(&bytes[..length]);
+            // Cut at the end of a section, the rest is a component: an empty one.
+            let _ = decode(&digest, bytes[..length].to_vec(), &mut Types::new());
+        }
+        assert!(decode(&Sha256Digest::of(&bytes), bytes, &mut Types::new()).is_ok());
+    }
+
+    fn wasm_encoder_component() -> Vec<u8> {
+        let mut component = wasm_encoder::ComponentBuilder::default();
+        let (ty, mut encoder) = component.type_function(None);
+        encoder
+            .params([("a", wasm_encoder::ComponentValType::Primitive(wasm_encoder::PrimitiveValType::U32))])
+            .result(None);
+        component.import("f", wasm_encoder::ComponentTypeRef::Func(ty));
+        component.finish()
+    }
+
+    #[test]
+    fn value_types_nested_too_deep_are_refused() {
+        let mut component = wasm_encoder::ComponentBuilder::default();
+        let (mut ty, encoder) = component.type_defined(None);
+        encoder.option(wasm_encoder::PrimitiveValType::U32);
+        for _ in 0..50_000 {
+            let (next, encoder) = component.type_defined(None);
+            encoder.option(wasm_encoder::ComponentValType::Type(ty));
+            ty = next;
+        }
+        assert_eq!(refusal(&component.finish()), "its types are nested deeper than 100");
+    }
+
+    /// The validator bounds the nesting of values, and not that of instances.
+    #[test]
+    fn instance_types_nested_too_deep_are_refused() {
+        assert_eq!(refusal(&nested_instances(110)), "its types are nested deeper than 100");
+        assert_eq!(
+            refusal(&nested_instances(50_000)),
+            "its types cannot be understood: the validator fails on them"
+        );
+    }
+
+    fn nested_instances(depth: usize) -> Vec<u8> {
+        let mut component = wasm_encoder::ComponentBuilder::default();
+        let mut ty = component.type_instance(None, &wasm_encoder::InstanceType::new());
+        for _ in 0..depth {
+            let mut outer = wasm_encoder::InstanceType::new();
+            outer.alias(wasm_encoder::Alias::Outer {
+                kind: wasm_encoder::ComponentOuterAliasKind::Type,
+                count: 1,
+                index: ty,
+            });
+            outer.export("a", wasm_encoder::ComponentTypeRef::Instance(0));
+            ty = component.type_instance(None, &outer);
+        }
+        component.import("a", wasm_encoder::ComponentTypeRef::Instance(ty));
+        component.finish()
+    }
+}

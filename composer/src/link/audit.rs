@@ -1,0 +1,263 @@
+//! The audit: what the encoded bytes say, against what the plan says.
+//!
+//! It reads root imports, which component each part's instance is made of, what each argument of it is, and
+//! exports. The graph is not asked: it merges imports by the id of their interface and does not show it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wadoo_signing::digest::Sha256Digest;
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, KnownCustom, Parser, Payload,
+    ValidPayload, Validator,
+};
+
+use super::error::LinkError;
+use super::{Stubs, stub_name};
+use crate::features;
+use crate::inputs::Inputs;
+use crate::interfaces::track;
+use crate::plan::{Decision, Plan};
+
+/// Validates everything but function bodies, which are copies of validated ones, with the engine's features.
+pub(super) fn validate(bytes: &[u8]) -> Result<(), LinkError> {
+    let mut validator = Validator::new_with_features(features::engine());
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| LinkError::Invalid(error.to_string()))?;
+        match validator.payload(&payload).map_err(|error| LinkError::Invalid(error.to_string()))? {
+            ValidPayload::Ok | ValidPayload::Func(..) | ValidPayload::Parser(_) | ValidPayload::End(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The root of a component, as far as the audit looks.
+#[derive(Debug, Default)]
+pub(super) struct Root {
+    /// Digests of the nested components by index.
+    components: Vec<Sha256Digest>,
+    /// Where each instance comes from, by index.
+    instances: Vec<Source>,
+    /// Names of instances by index, from the name section.
+    names: BTreeMap<u32, String>,
+    /// Names of imports with their kinds.
+    imports: Vec<(String, ComponentExternalKind)>,
+    /// Instances that are exported, by name.
+    pub(super) exports: BTreeMap<String, u32>,
+    /// Exports that are no instances.
+    odd_exports: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Import(String),
+    Instance { component: u32, arguments: BTreeMap<String, u32> },
+    Export { instance: u32, name: String },
+    Other,
+}
+
+/// Reads the root of `bytes`, which are valid.
+pub(super) fn read(bytes: &[u8]) -> Result<Root, LinkError> {
+    let mut root = Root::default();
+    let mut depth = 0u32;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| LinkError::Invalid(error.to_string()))?;
+        match &payload {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            _ if depth == 1 => {
+                root.payload(&payload, bytes).map_err(|error| LinkError::Invalid(error.to_string()))?
+            }
+            _ => {}
+        }
+    }
+    Ok(root)
+}
+
+impl Root {
+    fn payload(&mut self, payload: &Payload, bytes: &[u8]) -> wasmparser::Result<()> {
+        match payload {
+            Payload::ComponentSection { unchecked_range: range, .. } => {
+                let nested = bytes.get(range.start as usize..range.end as usize).unwrap_or_default();
+                self.components.push(Sha256Digest::of(nested));
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section.clone() {
+                    let import = import?;
+                    if import.ty.kind() == ComponentExternalKind::Instance {
+                        self.instances.push(Source::Import(import.name.name.to_owned()));
+                    }
+                    self.imports.push((import.name.name.to_owned(), import.ty.kind()));
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section.clone() {
+                    self.instances.push(match instance? {
+                        ComponentInstance::Instantiate { component_index, args } => {
+                            let arguments = args.iter().map(|arg| (arg.name.to_owned(), arg.index)).collect();
+                            Source::Instance { component: component_index, arguments }
+                        }
+                        ComponentInstance::FromExports(_) => Source::Other,
+                    });
+                }
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section.clone() {
+                    if let ComponentAlias::InstanceExport {
+                        kind: ComponentExternalKind::Instance,
+                        instance_index,
+                        name,
+                    } = alias?
+                    {
+                        self.instances
+                            .push(Source::Export { instance: instance_index, name: name.to_owned() });
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section.clone() {
+                    let export = export?;
+                    let name = export.name.name.to_owned();
+                    if export.kind == ComponentExternalKind::Instance {
+                        // An export is a new index for the same instance.
+                        let source =
+                            self.instances.get(export.index as usize).cloned().unwrap_or(Source::Other);
+                        self.instances.push(source);
+                        self.exports.insert(name, export.index);
+                    } else {
+                        self.odd_exports.push(name);
+                    }
+                }
+            }
+            Payload::CustomSection(section) => {
+                if let KnownCustom::ComponentName(names) = section.as_known() {
+                    for name in names {
+                        if let ComponentName::Instances(map) = name? {
+                            for naming in map {
+                                let naming = naming?;
+                                self.names.insert(naming.index, naming.name.to_owned());
+                            }
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn source(&self, index: u32) -> &Source {
+        self.instances.get(index as usize).unwrap_or(&Source::Other)
+    }
+
+    /// Whether the instance at `index` is what `decision` says of `import` of `part`.
+    fn fits(&self, index: u32, import: &str, decision: &Decision, stub: &str) -> bool {
+        match (self.source(index), decision) {
+            (Source::Import(name), Decision::Launcher(_)) => track(name) == track(import),
+            (Source::Export { instance, name }, Decision::Wire { part, export, .. }) => {
+                name == export && self.names.get(instance).is_some_and(|found| *found == part.to_string())
+            }
+            (Source::Export { instance, name }, Decision::Deny { .. }) => {
+                name == import && self.names.get(instance).is_some_and(|found| found == stub)
+            }
+            _ => false,
+        }
+    }
+
+    fn exported_by(&self, index: u32, export: &str, part: &str) -> bool {
+        match self.source(index) {
+            Source::Export { instance, name } => {
+                name == export && self.names.get(instance).is_some_and(|found| found == part)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Compares the bytes with the plan; gives the root imports by track.
+pub(super) fn check(
+    plan: &Plan,
+    inputs: &Inputs,
+    stubs: &Stubs,
+    root: &Root,
+) -> Result<BTreeMap<String, String>, LinkError> {
+    let differs = |what: String| Err(LinkError::Audit(what));
+    let mut imports = BTreeMap::new();
+    for (name, kind) in &root.imports {
+        if *kind != ComponentExternalKind::Instance || imports.insert(track(name), name.clone()).is_some() {
+            return differs(format!("it imports `{name}` unexpectedly"));
+        }
+    }
+    let planned: BTreeSet<String> = plan.launcher.keys().map(|name| track(name)).collect();
+    let found: BTreeSet<String> = imports.keys().cloned().collect();
+    if let Some(name) = planned.symmetric_difference(&found).next() {
+        return differs(format!("it and the plan differ about the import `{name}`"));
+    }
+    for (index, source) in root.instances.iter().enumerate() {
+        if let Source::Instance { component, arguments } = source {
+            let name = root.names.get(&(index as u32)).map_or("", String::as_str);
+            check_instance(plan, inputs, stubs, root, name, *component, arguments)?;
+        }
+    }
+    let instances = root.instances.iter().filter(|source| matches!(source, Source::Instance { .. })).count();
+    if instances != plan.parts.len() + stubs.len() {
+        return differs(format!(
+            "it has {instances} instances for {} parts and {} stubs",
+            plan.parts.len(),
+            stubs.len()
+        ));
+    }
+    let names: BTreeSet<&String> = root.names.values().collect();
+    if names.len() != instances {
+        return differs("two of its instances have one name".to_owned());
+    }
+    let exported: BTreeSet<&String> = root.exports.keys().collect();
+    if exported != plan.exports.keys().collect() || !root.odd_exports.is_empty() {
+        return differs("its exports are not those of the plan".to_owned());
+    }
+    for (export, part) in &plan.exports {
+        if !root.exported_by(root.exports[export], export, &part.to_string()) {
+            return differs(format!("its export `{export}` is not that of `{part}`"));
+        }
+    }
+    Ok(imports)
+}
+
+fn check_instance(
+    plan: &Plan,
+    inputs: &Inputs,
+    stubs: &Stubs,
+    root: &Root,
+    name: &str,
+    component: u32,
+    arguments: &BTreeMap<String, u32>,
+) -> Result<(), LinkError> {
+    let differs = |what: String| Err(LinkError::Audit(what));
+    let digest = root.components.get(component as usize);
+    let owner = plan.parts.keys().find(|part| part.to_string() == name || stub_name(part) == name);
+    let Some(part) = owner else {
+        return differs(format!("it has an instance `{name}` that is not planned"));
+    };
+    let decisions = &plan.parts[part].imports;
+    let is_part = part.to_string() == name;
+    let expected = if is_part {
+        inputs.digest(part).cloned()
+    } else {
+        stubs.get(part).map(|bytes| Sha256Digest::of(bytes))
+    };
+    if digest != expected.as_ref() {
+        return differs(format!("its instance `{name}` is made of another component"));
+    }
+    if is_part && !arguments.keys().eq(decisions.keys()) {
+        return differs(format!("its instance `{name}` has not the planned arguments"));
+    }
+    let stub = stub_name(part);
+    for (import, index) in arguments {
+        let decision = decisions.get(import);
+        // A stub must not stand in for itself.
+        let allowed = |decision: &&Decision| is_part || !matches!(decision, Decision::Deny { .. });
+        if !decision.filter(allowed).is_some_and(|decision| root.fits(*index, import, decision, &stub)) {
+            return differs(format!("argument `{import}` of its instance `{name}` is not what was planned"));
+        }
+    }
+    Ok(())
+}

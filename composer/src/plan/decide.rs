@@ -1,0 +1,291 @@
+//! The rules: one decision for every import.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wac_types::{InterfaceId, ItemKind, Type};
+
+use super::error::{Candidate, MissingImport, Near, PlanError};
+use super::{Decision, LauncherReason, Problems, Wiring};
+use crate::inputs::Inputs;
+use crate::interfaces::{self, Capability, FullName};
+use crate::recipe::{Component, InterfaceName, PartName, Recipe, Spanned};
+use crate::signature;
+
+/// Decides every import of every part; an import without a decision has a problem.
+pub(super) fn decide(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) -> Wiring {
+    let mut missing = Vec::new();
+    let mut wiring = Wiring::new();
+    for (part, component) in &recipe.components {
+        let rules = Rules { recipe, inputs, part, component };
+        let mut decisions = BTreeMap::new();
+        for (import, kind) in &inputs.world(part).imports {
+            let decided = match kind {
+                ItemKind::Instance(interface) => rules.decide(import, *interface),
+                other => Err(Refusal::Problem(Box::new(PlanError::RootItem {
+                    part: part.clone(),
+                    name: import.clone(),
+                    kind: describe(*other),
+                }))),
+            };
+            match decided {
+                Ok(decision) => {
+                    decisions.insert(import.clone(), decision);
+                }
+                Err(Refusal::Missing(import)) => missing.push(import),
+                Err(Refusal::Problem(problem)) => {
+                    let span = rules.with(import).map_or(&component.span, |(_, provider)| &provider.span);
+                    problems.push((Some(span.clone()), *problem));
+                }
+            }
+        }
+        wiring.insert(part.clone(), decisions);
+    }
+    if let Some(first) = missing.first() {
+        let span = recipe.components[&first.part].span.clone();
+        problems.push((Some(span), PlanError::Missing { app: recipe.app.name.to_string(), missing }));
+    }
+    wiring
+}
+
+/// How the kind of a root import is called in a message.
+fn describe(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Func(_) => "function",
+        ItemKind::Component(_) => "component",
+        ItemKind::Module(_) => "core module",
+        ItemKind::Type(_) => "type",
+        ItemKind::Value(_) => "value",
+        ItemKind::Instance(_) => "instance",
+    }
+}
+
+/// Why an import has no decision. Missing imports of all parts are told together.
+enum Refusal {
+    Missing(MissingImport),
+    Problem(Box<PlanError>),
+}
+
+/// The rules for one part.
+struct Rules<'a> {
+    recipe: &'a Recipe,
+    inputs: &'a Inputs,
+    part: &'a PartName,
+    component: &'a Component,
+}
+
+/// An export of another part whose name is on the import's track.
+struct Offer<'a> {
+    part: &'a PartName,
+    export: &'a str,
+    interface: InterfaceId,
+}
+
+impl Rules<'_> {
+    fn decide(&self, import: &str, interface: InterfaceId) -> Result<Decision, Refusal> {
+        if let Some(pattern) = self.component.deny.iter().find(|pattern| pattern.value.matches(import)) {
+            return Ok(Decision::Deny { pattern: pattern.value.to_string() });
+        }
+        if let Some((name, provider)) = self.with(import) {
+            return self.explicit(import, interface, name, &provider.value).map_err(Refusal::Problem);
+        }
+        if let Some(decision) = self.automatic(import, interface).map_err(Refusal::Problem)? {
+            return Ok(decision);
+        }
+        self.launcher(import, interface).map(Decision::Launcher)
+    }
+
+    /// The `with` entry for `import`; one that gives a version goes before one that does not.
+    fn with(&self, import: &str) -> Option<(&InterfaceName, &Spanned<PartName>)> {
+        let exact = |name: &InterfaceName| name.to_string() == import;
+        let matching = || self.component.with.iter().filter(|(name, _)| name.matches(import));
+        let versioned = || matching().find(|(name, _)| name.to_string().contains('@'));
+        matching().find(|(name, _)| exact(name)).or_else(versioned).or_else(|| matching().next())
+    }
+
+    fn explicit(
+        &self,
+        import: &str,
+        interface: InterfaceId,
+        name: &InterfaceName,
+        provider: &PartName,
+    ) -> Result<Decision, Box<PlanError>> {
+        let meant: Vec<String> = self
+            .inputs
+            .world(self.part)
+            .imports
+            .keys()
+            .filter(|other| name.matches(other))
+            .filter(|other| self.with(other).is_some_and(|(found, _)| found == name))
+            .cloned()
+            .collect();
+        if meant.iter().any(|other| interfaces::track(other) != interfaces::track(import)) {
+            return Err(Box::new(PlanError::WithUnclear {
+                part: self.part.clone(),
+                name: name.to_string(),
+                imports: meant,
+            }));
+        }
+        let offers = self.offers_of(provider, import);
+        if let Some(offer) = self.fitting(&offers, interface) {
+            return Ok(offer.wire(true));
+        }
+        match offers.first() {
+            Some(offer) => Err(self.mismatch(import, interface, offer)),
+            None => Err(Box::new(PlanError::WithoutExport {
+                part: self.part.clone(),
+                import: import.to_owned(),
+                provider: provider.clone(),
+                exports: self.inputs.world(provider).exports.keys().cloned().collect(),
+            })),
+        }
+    }
+
+    fn automatic(&self, import: &str, interface: InterfaceId) -> Result<Option<Decision>, Box<PlanError>> {
+        let others = self.recipe.components.keys().filter(|other| *other != self.part);
+        let offers: Vec<Vec<Offer>> =
+            others.map(|other| self.offers_of(other, import)).filter(|offers| !offers.is_empty()).collect();
+        let fitting: Vec<&Offer> =
+            offers.iter().filter_map(|offers| self.fitting(offers, interface)).collect();
+        match (fitting.as_slice(), offers.first().and_then(|offers| offers.first())) {
+            ([offer], _) => Ok(Some(offer.wire(false))),
+            ([], None) => Ok(None),
+            ([], Some(offer)) => Err(self.mismatch(import, interface, offer)),
+            (several, _) => Err(Box::new(PlanError::Ambiguous {
+                part: self.part.clone(),
+                import: import.to_owned(),
+                candidates: several
+                    .iter()
+                    .map(|offer| Candidate { part: offer.part.clone(), export: offer.export.to_owned() })
+                    .collect(),
+                advised: several.iter().map(|offer| offer.part).find(|part| !self.needs_us(part)).cloned(),
+                has_with: !self.component.with.is_empty(),
+            })),
+        }
+    }
+
+    /// Exports of `provider` on the import's track: the same name first, then the highest version.
+    fn offers_of<'b>(&'b self, provider: &'b PartName, import: &str) -> Vec<Offer<'b>> {
+        let mut offers: Vec<Offer> = self
+            .inputs
+            .exported_instances(provider)
+            .filter(|(export, _)| interfaces::compatible(export, import))
+            .map(|(export, interface)| Offer { part: provider, export, interface })
+            .collect();
+        offers.sort_by_key(|offer| {
+            (offer.export != import, std::cmp::Reverse(interfaces::version(offer.export)))
+        });
+        offers
+    }
+
+    fn fitting<'b>(&self, offers: &'b [Offer<'b>], interface: InterfaceId) -> Option<&'b Offer<'b>> {
+        let wanted = ItemKind::Instance(interface);
+        offers.iter().find(|offer| {
+            signature::is_subtype(&self.inputs.types, ItemKind::Instance(offer.interface), wanted)
+        })
+    }
+
+    /// Whether `part` has its imports, by `with` alone, from this part: it cannot be its provider.
+    fn needs_us(&self, part: &PartName) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![part];
+        while let Some(part) = open.pop() {
+            if part == self.part {
+                return true;
+            }
+            if seen.insert(part) {
+                open.extend(self.recipe.components[part].with.values().map(|provider| &provider.value));
+            }
+        }
+        false
+    }
+
+    fn mismatch(&self, import: &str, interface: InterfaceId, offer: &Offer) -> Box<PlanError> {
+        Box::new(PlanError::Mismatch {
+            part: self.part.clone(),
+            import: import.to_owned(),
+            provider: offer.part.clone(),
+            export: offer.export.to_owned(),
+            differences: signature::differences(&self.inputs.types, offer.interface, interface),
+        })
+    }
+
+    fn launcher(&self, import: &str, interface: InterfaceId) -> Result<LauncherReason, Refusal> {
+        let allowed = self.component.allow.iter().any(|pattern| pattern.value.matches(import));
+        let granted = self.recipe.grants.keys().any(|name| name.matches(import));
+        let capability = interfaces::capability(import);
+        if interfaces::in_base_set(import) {
+            // The environment is in the base set, empty; granted, it has values for the parts that allow it.
+            let has_values = capability == Some(Capability::Environment) && allowed && granted;
+            return Ok(if has_values { LauncherReason::Granted } else { LauncherReason::BaseSet });
+        }
+        match (capability.is_some() && granted, allowed) {
+            (true, true) => Ok(LauncherReason::Granted),
+            (true, false) => Err(Refusal::Problem(Box::new(PlanError::NotAllowed {
+                part: self.part.clone(),
+                import: import.to_owned(),
+                has_allow: !self.component.allow.is_empty(),
+                has_deny: !self.component.deny.is_empty(),
+            }))),
+            (false, _) if is_types_only(self.inputs, interface) => Ok(LauncherReason::TypesOnly),
+            (false, _) => Err(Refusal::Missing(MissingImport {
+                part: self.part.clone(),
+                import: import.to_owned(),
+                near: self.near_miss(import),
+                allowed,
+                grantable: capability.is_some(),
+            })),
+        }
+    }
+
+    /// What another part, or the launcher, has instead.
+    fn near_miss(&self, import: &str) -> Option<Near> {
+        if interfaces::is_prerelease_of_known(import) {
+            return Some(Near {
+                note: "the launcher provides releases, not this prerelease".to_owned(),
+                part: None,
+            });
+        }
+        let wanted = FullName::new(import)?;
+        let others = || {
+            let parts = self.recipe.components.keys().filter(|other| *other != self.part);
+            parts.flat_map(|part| self.inputs.exported_instances(part).map(move |(export, _)| (part, export)))
+        };
+        let same_id =
+            others().find(|(_, export)| FullName::new(export).is_some_and(|full| full.id == wanted.id));
+        if let Some((part, export)) = same_id {
+            let why = match (&wanted.version, interfaces::version(export)) {
+                (Some(a), Some(b)) if !a.pre.is_empty() || !b.pre.is_empty() => {
+                    format!("{b}, and prereleases match only exactly")
+                }
+                (_, Some(version)) => format!("{version}, which is not compatible"),
+                (_, None) => "it without a version".to_owned(),
+            };
+            return Some(Near { note: format!("`{part}` exports {why}"), part: Some(part.clone()) });
+        }
+        let same_interface = others()
+            .find(|(_, export)| FullName::new(export).is_some_and(|full| full.interface == wanted.interface));
+        if let Some((part, export)) = same_interface {
+            let note = format!("`{part}` exports `{export}`, of another package");
+            return Some(Near { note, part: Some(part.clone()) });
+        }
+        let near = interfaces::nearest(import, others().map(|(_, export)| export))?;
+        let (part, _) = others().find(|(_, export)| *export == near)?;
+        Some(Near { note: format!("`{part}` exports `{near}`"), part: Some(part.clone()) })
+    }
+}
+
+impl Offer<'_> {
+    fn wire(&self, explicit: bool) -> Decision {
+        Decision::Wire { part: self.part.clone(), export: self.export.to_owned(), explicit }
+    }
+}
+
+/// Whether an interface has neither functions nor resources of its own.
+pub(super) fn is_types_only(inputs: &Inputs, interface: InterfaceId) -> bool {
+    let types = &inputs.types;
+    types[interface].exports.values().all(|kind| match kind {
+        ItemKind::Type(Type::Resource(resource)) => types[*resource].alias.is_some(),
+        ItemKind::Type(_) => true,
+        _ => false,
+    })
+}

@@ -1,0 +1,139 @@
+//! What the application exports, and what starts it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wadoo_signing::manifest::Trigger;
+
+use super::error::{Candidate, PlanError};
+use super::{Decision, Problems, Wiring};
+use crate::inputs::Inputs;
+use crate::interfaces;
+use crate::recipe::{PartName, Recipe};
+
+/// The application's exports.
+pub(super) struct Exports {
+    /// By full name: the part.
+    pub(super) names: BTreeMap<String, PartName>,
+    /// The one export among them that starts a call.
+    pub(super) trigger: Trigger,
+}
+
+/// What `[exports]` says, or the one obvious trigger.
+pub(super) fn choose(
+    recipe: &Recipe,
+    inputs: &Inputs,
+    wiring: &Wiring,
+    problems: &mut Problems,
+) -> Option<Exports> {
+    if recipe.exports.is_empty() {
+        obvious(recipe, inputs, wiring, problems)
+    } else {
+        named(recipe, inputs, problems)
+    }
+}
+
+fn named(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) -> Option<Exports> {
+    let mut names = BTreeMap::new();
+    let before = problems.len();
+    for (name, part) in &recipe.exports {
+        let exported = || inputs.exported_instances(&part.value).map(|(export, _)| export);
+        let found: Vec<&str> = exported().filter(|export| name.matches(export)).collect();
+        match found.as_slice() {
+            [one] => {
+                names.insert((*one).to_owned(), part.value.clone());
+            }
+            [] => problems.push((
+                Some(part.span.clone()),
+                PlanError::NoSuchExport {
+                    name: name.to_string(),
+                    part: part.value.clone(),
+                    exports: exported().map(str::to_owned).collect(),
+                },
+            )),
+            several => problems.push((
+                Some(part.span.clone()),
+                PlanError::ExportUnclear {
+                    name: name.to_string(),
+                    part: part.value.clone(),
+                    exports: several.iter().map(|export| (*export).to_owned()).collect(),
+                },
+            )),
+        }
+    }
+    if problems.len() > before {
+        return None;
+    }
+    let triggers: Vec<(&String, Trigger)> =
+        names.keys().filter_map(|name| interfaces::trigger(name).map(|trigger| (name, trigger))).collect();
+    let span = recipe.exports.values().next().map(|part| part.span.clone());
+    match triggers.as_slice() {
+        [(_, trigger)] => Some(Exports { trigger: trigger.clone(), names }),
+        [] => {
+            problems.push((span, PlanError::NoTriggerNamed { exports: names.keys().cloned().collect() }));
+            None
+        }
+        several => {
+            let candidates = several
+                .iter()
+                .map(|(name, _)| Candidate { part: names[*name].clone(), export: (*name).clone() })
+                .collect();
+            problems.push((span, PlanError::SeveralTriggersNamed { candidates }));
+            None
+        }
+    }
+}
+
+fn obvious(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) -> Option<Exports> {
+    let consumed: BTreeSet<(&PartName, &str)> = wiring
+        .values()
+        .flat_map(BTreeMap::values)
+        .filter_map(|decision| match decision {
+            Decision::Wire { part, export, .. } => Some((part, export.as_str())),
+            _ => None,
+        })
+        .collect();
+    let mut candidates: Vec<(Candidate, Trigger)> = Vec::new();
+    for part in recipe.components.keys() {
+        for (export, _) in inputs.exported_instances(part) {
+            if let Some(trigger) = interfaces::trigger(export)
+                && !consumed.contains(&(part, export))
+            {
+                candidates.push((Candidate { part: part.clone(), export: export.to_owned() }, trigger));
+            }
+        }
+    }
+    match candidates.as_slice() {
+        [(one, trigger)] => Some(Exports {
+            names: BTreeMap::from([(one.export.clone(), one.part.clone())]),
+            trigger: trigger.clone(),
+        }),
+        [] => {
+            let near = recipe
+                .components
+                .keys()
+                .flat_map(|part| inputs.exported_instances(part).map(move |(export, _)| (part, export)))
+                .filter(|(_, export)| is_like_a_trigger(export))
+                .map(|(part, export)| Candidate { part: part.clone(), export: export.to_owned() })
+                .collect();
+            problems.push((None, PlanError::NoTrigger { app: recipe.app.name.to_string(), near }));
+            None
+        }
+        several => {
+            problems.push((
+                None,
+                PlanError::SeveralTriggers {
+                    app: recipe.app.name.to_string(),
+                    candidates: several.iter().map(|(candidate, _)| candidate.clone()).collect(),
+                },
+            ));
+            None
+        }
+    }
+}
+
+/// The interface of a trigger, in a version that is none.
+fn is_like_a_trigger(export: &str) -> bool {
+    let id = export.split('@').next().unwrap_or(export);
+    interfaces::trigger(export).is_none()
+        && matches!(id, "wasi:http/incoming-handler" | "wasi:http/handler" | "wasi:cli/run")
+}

@@ -1,0 +1,206 @@
+//! The plan: every import of every part decided, with the reason.
+//!
+//! [`plan`] is pure: it takes a recipe and inputs and says what `link` will do, or everything that is wrong.
+//! It does not touch bytes. Nothing is dropped in silence: an import is wired, denied or left to the launcher
+//! by a rule, and what the recipe says without effect is an error.
+//!
+//! The rules, first match wins: `deny`; `with`; the one other part that exports a compatible name with a
+//! fitting type; the base set; a grant that the part allows; an interface that has only types.
+
+mod cycle;
+mod decide;
+mod deny;
+mod error;
+mod exports;
+mod launcher;
+mod resources;
+mod show;
+mod unused;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest::{Grant, Trigger};
+use wadoo_signing::report::Report;
+
+pub use error::PlanError;
+pub use show::SCHEMA;
+
+use crate::inputs::Inputs;
+use crate::recipe::{PartName, Recipe, Span};
+
+/// What becomes of every import and export. Displayed by `wadoo plan`.
+#[derive(Debug)]
+pub struct Plan {
+    /// The application's name.
+    pub app: String,
+    /// Its version.
+    pub version: String,
+    /// Every part of the recipe; each is used.
+    pub parts: BTreeMap<PartName, PartPlan>,
+    /// What the application exports, by full name: the part whose export it is.
+    pub exports: BTreeMap<String, PartName>,
+    /// What starts a call into the application.
+    pub trigger: Trigger,
+    /// The imports that the launcher must provide, by full name.
+    pub launcher: BTreeMap<String, LauncherImport>,
+}
+
+/// One part.
+#[derive(Debug)]
+pub struct PartPlan {
+    /// The component that it is an instance of.
+    pub digest: Sha256Digest,
+    /// Every import of that component.
+    pub imports: BTreeMap<String, Decision>,
+    /// Exports that are neither wired nor exported.
+    pub left_over: Vec<String>,
+}
+
+/// What becomes of one import of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Another part's export is bound to it.
+    Wire {
+        /// The provider.
+        part: PartName,
+        /// The provider's name for the interface; the import's own or one on its track.
+        export: String,
+        /// Named by `with`, and not found by type.
+        explicit: bool,
+    },
+    /// An implementation whose every call traps is bound to it.
+    Deny {
+        /// The pattern of the recipe that says so.
+        pattern: String,
+    },
+    /// The launcher provides it.
+    Launcher(LauncherReason),
+}
+
+/// Why an import may be left to the launcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LauncherReason {
+    /// Every launcher provides it.
+    BaseSet,
+    /// `[grants]` has it, and the part allows it.
+    Granted,
+    /// It has only types: there is nothing to provide.
+    TypesOnly,
+}
+
+/// One import of the whole application.
+#[derive(Debug, Default)]
+pub struct LauncherImport {
+    /// The parts that it is passed to. Empty if only types of it are used, by another import.
+    pub parts: BTreeSet<PartName>,
+    /// The imports whose types come from it, where no part imports it.
+    pub used_by: BTreeSet<String>,
+    /// The values, if it is granted.
+    pub grant: Option<Grant>,
+}
+
+/// Every decision, by part and import.
+type Wiring = BTreeMap<PartName, BTreeMap<String, Decision>>;
+
+/// What was found wrong, with its place in the recipe.
+type Problems = Vec<(Option<Span>, PlanError)>;
+
+/// Decides every import.
+///
+/// # Errors
+///
+/// Every problem that does not follow from another one, in the order of the recipe.
+pub fn plan(recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
+    let mut problems = Problems::new();
+    let wiring = decide::decide(recipe, inputs, &mut problems);
+    let decided = problems.is_empty();
+    unused::entries(recipe, inputs, &mut problems);
+    cycle::check(recipe, &wiring, &mut problems);
+    let acyclic = !problems.iter().any(|(_, problem)| matches!(problem, PlanError::Cycle { .. }));
+    // Without every wire, the trigger, unused parts and resources would only repeat what is wrong.
+    let exports = if acyclic && (decided || !recipe.exports.is_empty()) {
+        exports::choose(recipe, inputs, &wiring, &mut problems)
+    } else {
+        None
+    };
+    let launcher = launcher::imports(recipe, inputs, &wiring, exports.as_ref(), decided, &mut problems);
+    if decided
+        && acyclic
+        && let Some(exports) = &exports
+    {
+        unused::parts(recipe, inputs, &wiring, &exports.names, &mut problems);
+        let before = problems.len();
+        resources::check(recipe, inputs, &wiring, exports, &mut problems);
+        if problems.len() == before {
+            deny::check(recipe, inputs, &wiring, &mut problems);
+        }
+    }
+    match exports {
+        Some(exports) if problems.is_empty() => Ok(assemble(recipe, inputs, wiring, exports, launcher)),
+        _ => Err(reports(recipe, problems)),
+    }
+}
+
+fn assemble(
+    recipe: &Recipe,
+    inputs: &Inputs,
+    wiring: Wiring,
+    exports: exports::Exports,
+    launcher: BTreeMap<String, LauncherImport>,
+) -> Plan {
+    let wired: BTreeSet<(&PartName, &str)> = wiring
+        .values()
+        .flat_map(BTreeMap::values)
+        .filter_map(|decision| match decision {
+            Decision::Wire { part, export, .. } => Some((part, export.as_str())),
+            _ => None,
+        })
+        .chain(exports.names.iter().map(|(name, part)| (part, name.as_str())))
+        .collect();
+    let left_over: BTreeMap<PartName, Vec<String>> = inputs
+        .parts
+        .keys()
+        .map(|part| {
+            let names = inputs.world(part).exports.keys();
+            (part.clone(), names.filter(|name| !wired.contains(&(part, name.as_str()))).cloned().collect())
+        })
+        .collect();
+    let parts = wiring
+        .into_iter()
+        .map(|(part, imports)| {
+            let left_over = left_over.get(&part).cloned().unwrap_or_default();
+            let digest = inputs.parts[&part];
+            (part, PartPlan { digest, imports, left_over })
+        })
+        .collect();
+    Plan {
+        app: recipe.app.name.to_string(),
+        version: recipe.app.version.to_string(),
+        parts,
+        exports: exports.names,
+        trigger: exports.trigger,
+        launcher,
+    }
+}
+
+fn reports(recipe: &Recipe, problems: Problems) -> Vec<Report> {
+    let mut reports: Vec<Report> = problems
+        .into_iter()
+        .map(|(span, problem)| {
+            let report = problem.report();
+            match span {
+                Some(span) => report.at(recipe.source.place(&span)),
+                None => report,
+            }
+        })
+        .collect();
+    let key = |report: &Report| {
+        let place = report.place.as_ref().map_or((usize::MAX, 0), |place| (place.line, place.column));
+        (place, report.what.clone())
+    };
+    reports.sort_by_key(key);
+    // Two imports may have one problem with one cause.
+    reports.dedup();
+    reports
+}

@@ -1,0 +1,185 @@
+//! How a plan is printed, for people and for machines.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeStruct, Serializer};
+use wadoo_signing::manifest::Grant;
+
+use super::{Decision, LauncherImport, LauncherReason, PartPlan, Plan};
+
+/// The number of the JSON form of a plan; it changes when a reader could misread it.
+pub const SCHEMA: u32 = 1;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", self.app, self.version)?;
+        let names = || self.parts.values().flat_map(|part| part.imports.keys()).chain(self.exports.keys());
+        let width = names().chain(self.launcher.keys()).map(|name| name.chars().count()).max().unwrap_or(0);
+        for (name, part) in &self.parts {
+            writeln!(f, "\n{name}")?;
+            if part.imports.is_empty() {
+                writeln!(f, "  imports nothing")?;
+            }
+            for (import, decision) in &part.imports {
+                writeln!(f, "  {import:width$}  {}", Because { import, decision })?;
+            }
+            for export in &part.left_over {
+                writeln!(f, "  {export:width$}  exported, and nothing uses it")?;
+            }
+        }
+        writeln!(f, "\nexports")?;
+        for (export, part) in &self.exports {
+            writeln!(f, "  {export:width$}  {part}")?;
+        }
+        writeln!(f, "\nleft to the launcher")?;
+        if self.launcher.is_empty() {
+            writeln!(f, "  nothing")?;
+        }
+        for (import, what) in &self.launcher {
+            writeln!(f, "  {import:width$}  {what}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A decision with its reason.
+struct Because<'a> {
+    import: &'a str,
+    decision: &'a Decision,
+}
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.decision {
+            Decision::Wire { part, export, explicit } => {
+                write!(f, "from {part}")?;
+                if export != self.import {
+                    write!(f, ", which exports {export}")?;
+                }
+                write!(f, " ({})", if *explicit { "with" } else { "the one that fits" })
+            }
+            Decision::Deny { pattern } => write!(f, "denied: every call traps ({pattern})"),
+            Decision::Launcher(reason) => write!(f, "from the launcher ({reason})"),
+        }
+    }
+}
+
+impl fmt::Display for LauncherReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BaseSet => "base set",
+            Self::Granted => "granted and allowed",
+            Self::TypesOnly => "types only",
+        })
+    }
+}
+
+impl fmt::Display for LauncherImport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = self.parts.iter().map(ToString::to_string).collect();
+        match parts.is_empty() {
+            true => {
+                let users: Vec<&str> = self.used_by.iter().map(String::as_str).collect();
+                write!(f, "types of it are used by {}", users.join(", "))?;
+            }
+            false => f.write_str(&parts.join(", "))?,
+        }
+        match &self.grant {
+            None => Ok(()),
+            Some(Grant::OutgoingHttp(http)) => {
+                write!(f, "; hosts: {}", http.hosts.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+            }
+            Some(Grant::Environment(environment)) => {
+                write!(
+                    f,
+                    "; variables: {}",
+                    environment.keys.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+                )
+            }
+        }
+    }
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut plan = serializer.serialize_struct("Plan", 7)?;
+        plan.serialize_field("schema", &SCHEMA)?;
+        plan.serialize_field("app", &self.app)?;
+        plan.serialize_field("version", &self.version)?;
+        plan.serialize_field("trigger", &self.trigger)?;
+        plan.serialize_field(
+            "parts",
+            &Named(self.parts.iter().map(|(name, part)| (name.to_string(), part)).collect()),
+        )?;
+        let exports = self.exports.iter().map(|(name, part)| (name.clone(), part.to_string())).collect();
+        plan.serialize_field("exports", &Named(exports))?;
+        plan.serialize_field("launcher", &self.launcher)?;
+        plan.end()
+    }
+}
+
+/// A map in the order of its entries.
+struct Named<T>(Vec<(String, T)>);
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for PartPlan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut part = serializer.serialize_struct("PartPlan", 3)?;
+        part.serialize_field("digest", &self.digest.to_string())?;
+        part.serialize_field("imports", &self.imports)?;
+        part.serialize_field("leftOver", &self.left_over)?;
+        part.end()
+    }
+}
+
+impl Serialize for Decision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Wire { part, export, explicit } => {
+                let mut decision = serializer.serialize_struct("Decision", 4)?;
+                decision.serialize_field("decision", "wire")?;
+                decision.serialize_field("part", &part.to_string())?;
+                decision.serialize_field("export", export)?;
+                decision.serialize_field("explicit", explicit)?;
+                decision.end()
+            }
+            Self::Deny { pattern } => {
+                let mut decision = serializer.serialize_struct("Decision", 2)?;
+                decision.serialize_field("decision", "deny")?;
+                decision.serialize_field("pattern", pattern)?;
+                decision.end()
+            }
+            Self::Launcher(reason) => {
+                let mut decision = serializer.serialize_struct("Decision", 2)?;
+                decision.serialize_field("decision", "launcher")?;
+                let reason = match reason {
+                    LauncherReason::BaseSet => "base-set",
+                    LauncherReason::Granted => "granted",
+                    LauncherReason::TypesOnly => "types-only",
+                };
+                decision.serialize_field("reason", reason)?;
+                decision.end()
+            }
+        }
+    }
+}
+
+impl Serialize for LauncherImport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut import = serializer.serialize_struct("LauncherImport", 3)?;
+        import.serialize_field("parts", &self.parts.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        import.serialize_field("usedBy", &self.used_by)?;
+        import.serialize_field("grant", &self.grant)?;
+        import.end()
+    }
+}

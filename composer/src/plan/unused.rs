@@ -1,0 +1,98 @@
+//! What the recipe says without effect. Nothing is accepted and ignored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::error::{Entry, PlanError};
+use super::{Decision, Problems, Wiring};
+use crate::inputs::Inputs;
+use crate::interfaces::{compatible, in_base_set, nearest};
+use crate::recipe::{PartName, Recipe, Span};
+
+/// Entries of `with`, `allow` and `deny` that match no import of their part.
+pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) {
+    for (part, component) in &recipe.components {
+        let imports: Vec<&str> = inputs.world(part).imports.keys().map(String::as_str).collect();
+        let mut report = |entry: Entry, text: String, span: &Span| {
+            let near = nearest(&text, imports.iter().map(|import| bare(import, &text))).map(str::to_owned);
+            let imports =
+                imports.iter().filter(|import| !in_base_set(import)).map(|i| (*i).to_owned()).collect();
+            let problem = PlanError::UnusedEntry { part: part.clone(), entry, text, near, imports };
+            problems.push((Some(span.clone()), problem));
+        };
+        for (name, provider) in &component.with {
+            if !imports.iter().any(|import| name.matches(import)) {
+                report(Entry::With, name.to_string(), &provider.span);
+            }
+        }
+        for pattern in &component.allow {
+            if !imports.iter().any(|import| pattern.value.matches(import)) {
+                report(Entry::Allow, pattern.value.to_string(), &pattern.span);
+            }
+        }
+        for pattern in &component.deny {
+            if !imports.iter().any(|import| pattern.value.matches(import)) {
+                report(Entry::Deny, pattern.value.to_string(), &pattern.span);
+            }
+        }
+        for (name, provider) in &component.with {
+            let matching: Vec<&&str> = imports.iter().filter(|import| name.matches(import)).collect();
+            let denied = |import: &str| component.deny.iter().find(|pattern| pattern.value.matches(import));
+            if let Some(first) = matching.first()
+                && let Some(pattern) = denied(first)
+                && matching.iter().all(|import| denied(import).is_some())
+            {
+                let problem = PlanError::WithDenied {
+                    part: part.clone(),
+                    name: name.to_string(),
+                    pattern: pattern.value.to_string(),
+                };
+                problems.push((Some(provider.span.clone()), problem));
+            }
+        }
+    }
+}
+
+/// The import as the entry would write it: without a version, if the entry has none.
+fn bare<'a>(import: &'a str, entry: &str) -> &'a str {
+    if entry.contains('@') { import } else { import.split('@').next().unwrap_or(import) }
+}
+
+/// Parts that no export of the application reaches over wires.
+pub(super) fn parts(
+    recipe: &Recipe,
+    inputs: &Inputs,
+    wiring: &Wiring,
+    exports: &BTreeMap<String, PartName>,
+    problems: &mut Problems,
+) {
+    let mut used: BTreeSet<&PartName> = BTreeSet::new();
+    let mut open: Vec<&PartName> = exports.values().collect();
+    while let Some(part) = open.pop() {
+        if used.insert(part) {
+            open.extend(wiring[part].values().filter_map(|decision| match decision {
+                Decision::Wire { part, .. } => Some(part),
+                _ => None,
+            }));
+        }
+    }
+    for (part, component) in &recipe.components {
+        if !used.contains(part) {
+            let exports: Vec<String> = inputs.world(part).exports.keys().cloned().collect();
+            let fate = exports.iter().find_map(|export| {
+                let others = wiring.iter().filter(|(other, _)| *other != part);
+                others
+                    .flat_map(|(other, decisions)| decisions.iter().map(move |(i, d)| (other, i, d)))
+                    .find_map(|(other, import, decision)| {
+                        let wired_here =
+                            matches!(decision, Decision::Wire { part: provider, .. } if provider == part);
+                        (compatible(import, export) && !wired_here)
+                            .then(|| (other.clone(), import.clone(), decision.clone()))
+                    })
+            });
+            problems.push((
+                Some(component.span.clone()),
+                PlanError::UnusedPart { part: part.clone(), exports, fate },
+            ));
+        }
+    }
+}

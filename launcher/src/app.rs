@@ -1,0 +1,211 @@
+//! An application that answers HTTP requests: linked, pre-instantiated, with its limits.
+//!
+//! Owns what all requests of one artifact share. Deliberately absent: sockets (see `server`), the life of a
+//! single request (see `exchange` and `guest`) and commands (see `command`).
+//!
+//! Invariant: at most `limits.concurrency` stores exist at a time; a store has a [`Slot`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use wadoo_signing::manifest::{Grant, Limits, Manifest, Trigger};
+use wadoo_signing::report::{Exit, Report};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi_http::handler::ProxyPre;
+use wasmtime_wasi_http::{p2, p3};
+
+use crate::host::{Host, MAX_RANDOM_BYTES};
+use crate::linker::{self, LinkError};
+use crate::outgoing::Outgoing;
+use crate::ticker::{Running, Ticker};
+
+/// How long a request waits for a slot before it is refused.
+pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
+
+/// Requests that may wait for a slot, for each that may run.
+pub const QUEUE_FACTOR: u32 = 2;
+
+/// Why an application cannot be started although it was verified.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Its imports or exports do not fit this launcher.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// One instance needs more memory than its manifest allows.
+    #[error("the memory limit is less than the application starts with")]
+    Memory {
+        /// The application.
+        app: String,
+        /// What its largest memory starts with, in bytes.
+        needs: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The system has no thread to spare for the epoch ticker, and without it no guest may run.
+    #[error("no thread for the epoch ticker")]
+    Ticker(#[source] std::io::Error),
+}
+
+impl From<StartError> for Report {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Link(error) => error.into(),
+            StartError::Memory { app, needs, limit } => {
+                Self::new(Exit::Incompatible, format!("cannot run `{app}`: its memory limit is too small"))
+                    .because(format!("a memory of the payload starts with {needs} bytes"))
+                    .because(format!("`limits.memory` is {limit} bytes"))
+                    .hint("raise `memory` under `[limits]` in the recipe and compose again")
+            }
+            StartError::Ticker(error) => Self::new(Exit::HostResource, "cannot start a thread")
+                .because(error.to_string())
+                .hint("raise the limit on processes: `ulimit -u`"),
+        }
+    }
+}
+
+/// An HTTP application, ready to answer.
+pub struct App {
+    manifest: Manifest,
+    engine: Engine,
+    pub(crate) proxy: ProxyPre<Host>,
+    ticker: Ticker,
+    slots: Arc<Semaphore>,
+    waiting: AtomicU32,
+    reach: Reach,
+}
+
+impl App {
+    /// Links `component` as `manifest` says and prepares its instances. `engine` is what it was loaded with.
+    ///
+    /// # Errors
+    ///
+    /// When the component does not fit its manifest or this launcher. See [`StartError`].
+    pub fn new(engine: Engine, component: &Component, manifest: Manifest) -> Result<Self, StartError> {
+        check_memory(component, &manifest)?;
+        let linker = linker::link(&engine, component, &manifest)?;
+        let mismatch = |error: wasmtime::Error| linker::mismatch(&manifest, &error);
+        let pre = linker.instantiate_pre(component).map_err(mismatch)?;
+        let missing = |expected| LinkError::NoTrigger { app: manifest.app.name.clone(), expected };
+        let proxy = match manifest.trigger {
+            Trigger::Http02 => p2::bindings::ProxyPre::new(pre)
+                .map(ProxyPre::P2)
+                .map_err(|_| missing("wasi:http/incoming-handler@0.2"))?,
+            Trigger::Http03 => p3::bindings::ServicePre::new(pre)
+                .map(ProxyPre::P3)
+                .map_err(|_| missing("wasi:http/handler@0.3"))?,
+            Trigger::Command02 | Trigger::Command03 => {
+                return Err(missing("wasi:http/handler@0.3").into());
+            }
+        };
+        let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
+        let slots = Arc::new(Semaphore::new(manifest.limits.concurrency as usize));
+        let reach = Reach::of(&manifest);
+        Ok(Self { manifest, engine, proxy, ticker, slots, waiting: AtomicU32::new(0), reach })
+    }
+
+    /// The signed description of the application.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.manifest.limits
+    }
+
+    /// From a request's head to its response's head.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.limits().timeout_ms.map(Duration::from_millis)
+    }
+
+    /// The longest pause of a body.
+    pub(crate) fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.limits().body_timeout_ms)
+    }
+
+    /// A store for one request, every limit set.
+    pub(crate) fn store(&self) -> Store<Host> {
+        let wasi =
+            WasiCtx::builder().inherit_stdout().inherit_stderr().max_random_size(MAX_RANDOM_BYTES).build();
+        self.reach.host(wasi, self.limits().memory).into_store(&self.engine)
+    }
+
+    /// Waits for the right to have a store; `None` when too many wait already, or none became free soon.
+    pub(crate) async fn admit(&self) -> Option<Slot> {
+        let permit = match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _waiting =
+                    Waiting::enter(&self.waiting, self.limits().concurrency.saturating_mul(QUEUE_FACTOR))?;
+                timeout(QUEUE_WAIT, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()?
+            }
+        };
+        Some(Slot { _running: self.ticker.run(), _permit: permit })
+    }
+}
+
+/// The right to have one store, and the epoch that makes it yield. Dropped after the store.
+pub(crate) struct Slot {
+    _running: Running,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A place in the queue of waiting requests, given back when the wait ends in any way.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicU32, most: u32) -> Option<Self> {
+        let place = Self(count);
+        (count.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where outgoing requests of an application may go, by version of the interface that sends them.
+#[derive(Clone)]
+pub(crate) struct Reach {
+    hosts_02: Arc<BTreeSet<String>>,
+    hosts_03: Arc<BTreeSet<String>>,
+}
+
+impl Reach {
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        let hosts = |interface: &str| {
+            let granted = manifest.grants.iter().filter(|(import, _)| import.starts_with(interface));
+            let hosts = granted.filter_map(|(_, grant)| match grant {
+                Grant::OutgoingHttp(outgoing) => Some(outgoing.hosts.iter().cloned()),
+                Grant::Environment(_) => None,
+            });
+            Arc::new(hosts.flatten().collect())
+        };
+        Self { hosts_02: hosts("wasi:http/outgoing-handler@"), hosts_03: hosts("wasi:http/client@") }
+    }
+
+    pub(crate) fn host(&self, wasi: WasiCtx, memory: u64) -> Host {
+        let outgoing_02 = Outgoing::new(Arc::clone(&self.hosts_02));
+        Host::new(wasi, memory, outgoing_02, Outgoing::new(Arc::clone(&self.hosts_03)))
+    }
+}
+
+/// Refuses at the start what would fail at every request.
+pub(crate) fn check_memory(component: &Component, manifest: &Manifest) -> Result<(), StartError> {
+    /// A page of WebAssembly. Custom page sizes are off.
+    const PAGE: u64 = 65_536;
+    let pages = component.resources_required().and_then(|needs| needs.max_initial_memory_size).unwrap_or(0);
+    let needs = pages.saturating_mul(PAGE);
+    if needs <= manifest.limits.memory {
+        return Ok(());
+    }
+    Err(StartError::Memory { app: manifest.app.name.clone(), needs, limit: manifest.limits.memory })
+}

@@ -1,0 +1,164 @@
+//! Runs a command (`wasi:cli/run`, 0.2 or 0.3) once, from start to exit code.
+//!
+//! The command gets its arguments, this process's stdin, stdout and stderr, and of its environment exactly
+//! the variables that the manifest grants. Time and memory are limited as for requests.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::timeout;
+use wadoo_signing::manifest::{Grant, Manifest, Trigger};
+use wadoo_signing::report::{Exit, Report};
+use wasmtime::component::{Accessor, Component, InstancePre};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::p2::bindings::{Command as Command02, CommandPre as Command02Pre};
+use wasmtime_wasi::p3::bindings::Command as Command03;
+use wasmtime_wasi::{I32Exit, WasiCtx};
+
+use crate::app::{Reach, StartError, check_memory};
+use crate::guest;
+use crate::host::{Host, MAX_RANDOM_BYTES};
+use crate::linker::{self, LinkError};
+use crate::problem::seconds;
+use crate::ticker::Ticker;
+
+/// The name that a command sees as its first argument is the application's.
+///
+/// A command, linked and ready to run.
+pub struct Command {
+    manifest: Manifest,
+    engine: Engine,
+    entry: Entry,
+    ticker: Ticker,
+}
+
+enum Entry {
+    Run02(Command02Pre<Host>),
+    Run03(InstancePre<Host>),
+}
+
+/// Why a command did not come to its own end.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// It trapped, or could not be instantiated.
+    #[error("the command failed")]
+    Failed {
+        /// The application.
+        app: String,
+        /// The trap's name.
+        because: String,
+    },
+    /// It ran longer than its manifest allows.
+    #[error("the command ran out of time")]
+    TimedOut {
+        /// The application.
+        app: String,
+        /// `limits.timeout`.
+        limit: Duration,
+    },
+}
+
+impl From<RunError> for Report {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Failed { app, because } => {
+                Self::new(Exit::CouldNot, format!("`{app}` failed")).because(because)
+            }
+            RunError::TimedOut { app, limit } => {
+                Self::new(Exit::CouldNot, format!("stopped `{app}`: it ran longer than {}", seconds(limit)))
+                    .hint("raise `timeout` under `[limits]` in the recipe and compose again")
+            }
+        }
+    }
+}
+
+impl Command {
+    /// Links `component` as `manifest` says. `engine` is what it was loaded with.
+    ///
+    /// # Errors
+    ///
+    /// When the component does not fit its manifest or this launcher.
+    pub fn new(engine: Engine, component: &Component, manifest: Manifest) -> Result<Self, StartError> {
+        check_memory(component, &manifest)?;
+        let linker = linker::link(&engine, component, &manifest)?;
+        let pre = linker.instantiate_pre(component).map_err(|error| linker::mismatch(&manifest, &error))?;
+        let missing = |expected| LinkError::NoTrigger { app: manifest.app.name.clone(), expected };
+        let entry = match manifest.trigger {
+            Trigger::Command02 => {
+                Command02Pre::new(pre).map(Entry::Run02).map_err(|_| missing("wasi:cli/run@0.2"))?
+            }
+            Trigger::Command03 => Entry::Run03(pre),
+            Trigger::Http02 | Trigger::Http03 => return Err(missing("wasi:cli/run@0.3").into()),
+        };
+        let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
+        Ok(Self { manifest, engine, entry, ticker })
+    }
+
+    /// Runs the command with `arguments` (without its name) and returns its exit code.
+    ///
+    /// # Errors
+    ///
+    /// When it traps or runs out of time. Its own failure is an exit code, not an error.
+    pub async fn run(&self, arguments: &[String]) -> Result<u8, RunError> {
+        let _running = self.ticker.run();
+        let mut store = self.store(arguments);
+        let run = self.enter(&mut store);
+        let result = match self.manifest.limits.timeout_ms.map(Duration::from_millis) {
+            Some(limit) => timeout(limit, run)
+                .await
+                .map_err(|_| RunError::TimedOut { app: self.manifest.app.name.clone(), limit })?,
+            None => run.await,
+        };
+        match result {
+            Ok(Ok(())) => Ok(0),
+            Ok(Err(())) => Ok(1),
+            Err(error) => match error.downcast_ref() {
+                // What a shell sees of a greater number is its last byte; 0 must stay the only success.
+                Some(I32Exit(status)) => Ok(u8::try_from(*status).unwrap_or(u8::MAX)),
+                None => Err(RunError::Failed {
+                    app: self.manifest.app.name.clone(),
+                    because: guest::reason(&error),
+                }),
+            },
+        }
+    }
+
+    async fn enter(&self, store: &mut Store<Host>) -> wasmtime::Result<Result<(), ()>> {
+        match &self.entry {
+            Entry::Run02(pre) => {
+                let command: Command02 = pre.instantiate_async(&mut *store).await?;
+                command.wasi_cli_run().call_run(&mut *store).await
+            }
+            Entry::Run03(pre) => {
+                let instance = pre.instantiate_async(&mut *store).await?;
+                let command = Command03::new(&mut *store, &instance)?;
+                store
+                    .run_concurrent(async |accessor: &Accessor<Host>| {
+                        command.wasi_cli_run().call_run(accessor).await
+                    })
+                    .await?
+            }
+        }
+    }
+
+    fn store(&self, arguments: &[String]) -> Store<Host> {
+        let mut wasi = WasiCtx::builder();
+        wasi.inherit_stdio().max_random_size(MAX_RANDOM_BYTES).arg(&self.manifest.app.name).args(arguments);
+        for key in self.granted_variables() {
+            if let Ok(value) = env::var(key) {
+                wasi.env(key, value);
+            }
+        }
+        Reach::of(&self.manifest).host(wasi.build(), self.manifest.limits.memory).into_store(&self.engine)
+    }
+
+    fn granted_variables(&self) -> BTreeSet<&String> {
+        let environments = self.manifest.grants.values().filter_map(|grant| match grant {
+            Grant::Environment(environment) => Some(&environment.keys),
+            Grant::OutgoingHttp(_) => None,
+        });
+        environments.flatten().collect()
+    }
+}

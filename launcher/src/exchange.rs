@@ -1,0 +1,320 @@
+//! One request and its response: the limits that end it, and what the client is told then.
+//!
+//! Owns the timers, the refusals and the order in which they win. The guest is polled here, inside the
+//! connection's own task, first until its head is there and then while its body is taken: most guests never
+//! need a task of their own. Whatever drops the exchange (client gone, time-out, drain) drops the guest.
+//!
+//! Invariant: from the request's head to the response's head `timeout` counts, whatever the guest does;
+//! after that no pause in either direction is longer than `body-timeout`.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::channel::oneshot;
+use futures::future::OptionFuture;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep_until, timeout};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::app::App;
+use crate::body::{Breach, BreachCell, Pause, RequestBody};
+use crate::guest::{self, Answer, Call, Guest};
+use crate::log;
+use crate::problem::{Problem, seconds};
+use crate::server::Alive;
+
+/// What a guest may take after its response where the manifest names no `timeout`.
+pub(crate) const POST_RETURN: Duration = Duration::from_secs(30);
+
+/// Answers one request. Never fails: what goes wrong becomes an answer of the launcher's own.
+pub(crate) async fn answer(
+    app: Arc<App>,
+    alive: Alive,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    match handle(&app, alive, request).await {
+        Ok(response) => response.map(|body| ResponseBody::Guest(Box::new(body))),
+        Err(problem) => problem.into_response().map(ResponseBody::Own),
+    }
+}
+
+async fn handle(
+    app: &Arc<App>,
+    alive: Alive,
+    request: Request<Incoming>,
+) -> Result<Response<GuestBody>, Problem> {
+    let deadline = app.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
+    check_head(app, &request)?;
+    let slot = app.admit().await.ok_or(Problem::Busy)?;
+
+    let title = Title::of(&request);
+    let breach = Arc::new(BreachCell::default());
+    let failed = Arc::new(AtomicBool::new(false));
+    let (answer, answered) = oneshot::channel();
+    let (end_body, body_ended) = oneshot::channel();
+    let limits = app.limits();
+    let request = request.map(|body| {
+        RequestBody::new(body, limits.request_body, app.body_timeout(), Arc::clone(&breach)).boxed_unsync()
+    });
+    let call = Call { request, answer, body_ended, failed: Arc::clone(&failed) };
+    let mut guest = Some(guest::start(Arc::clone(app), slot, alive, call));
+
+    let response = head(&mut guest, answered, &breach, deadline, app, &title).await?;
+    let bodiless = title.method == Method::HEAD
+        || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    Ok(response.map(|body| GuestBody {
+        body,
+        guest,
+        end_body: Some(end_body),
+        failed,
+        breach,
+        pause: Pause::new(app.body_timeout()),
+        aborted: false,
+        bodiless,
+        after: app.timeout().unwrap_or(POST_RETURN),
+        title,
+    }))
+}
+
+/// What can be refused without the guest.
+fn check_head(app: &App, request: &Request<Incoming>) -> Result<(), Problem> {
+    let limits = app.limits();
+    // The request line and the fields as they were on the wire, give or take the white space.
+    let fields: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let target = request.uri().path_and_query().map_or(1, |target| target.as_str().len());
+    if fields + target + request.method().as_str().len() > limits.request_headers as usize {
+        return Err(Problem::HeadTooLarge(limits.request_headers));
+    }
+    if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
+        return Err(Problem::NoHost);
+    }
+    let length =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limits.request_body) {
+        return Err(Problem::BodyTooLarge(limits.request_body));
+    }
+    Ok(())
+}
+
+/// Polls the guest until its head is there or something ends it. Leaves in `guest` what is not finished.
+async fn head(
+    guest: &mut Option<Guest>,
+    mut answered: oneshot::Receiver<Answer>,
+    breach: &BreachCell,
+    deadline: Option<Instant>,
+    app: &App,
+    title: &Title,
+) -> Result<Response<WasiBody>, Problem> {
+    let mut timer = pin!(OptionFuture::from(deadline.map(sleep_until)));
+    let mut failure = None;
+    poll_fn(|context| {
+        if let Some(running) = guest
+            && let Poll::Ready(result) = running.as_mut().poll(context)
+        {
+            *guest = None;
+            failure = result.err();
+        }
+        if let Poll::Ready(breach) = breach.poll(context) {
+            return Poll::Ready(Err(match breach {
+                Breach::Stalled => Problem::BodyStalled(app.body_timeout()),
+                Breach::TooLarge => Problem::BodyTooLarge(app.limits().request_body),
+            }));
+        }
+        // Nothing was sent yet, so a failure that came together with the head can still be told.
+        if let Some(error) = failure.take() {
+            return Poll::Ready(Err(title.refuse(&error)));
+        }
+        match Pin::new(&mut answered).poll(context) {
+            Poll::Ready(Ok(Ok(response))) => return Poll::Ready(Ok(response)),
+            Poll::Ready(Ok(Err(error))) => return Poll::Ready(Err(title.refuse(&error))),
+            Poll::Ready(Err(oneshot::Canceled)) if guest.is_none() => {
+                return Poll::Ready(Err(title.silent()));
+            }
+            // The guest gave up its answer and still runs: it may yet trap, or return.
+            Poll::Ready(Err(oneshot::Canceled)) | Poll::Pending => {}
+        }
+        if let Poll::Ready(Some(())) = timer.as_mut().poll(context) {
+            let limit = app.timeout().unwrap_or_default();
+            log::line!("{title} stopped: no response within {}", seconds(limit));
+            return Poll::Ready(Err(Problem::TimedOut(limit)));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What a line of the log calls a request: method and path. Queries often hold what logs should not.
+struct Title {
+    method: Method,
+    path: String,
+}
+
+impl Title {
+    fn of<B>(request: &Request<B>) -> Self {
+        Self { method: request.method().clone(), path: request.uri().path().to_owned() }
+    }
+
+    fn failed(&self, error: &wasmtime::Error) {
+        log::line!("{self} failed: {}", guest::reason(error));
+    }
+
+    fn refuse(&self, error: &wasmtime::Error) -> Problem {
+        self.failed(error);
+        if guest::no_room(error) { Problem::Busy } else { Problem::Failed }
+    }
+
+    fn silent(&self) -> Problem {
+        log::line!("{self} failed: the application returned without a response");
+        Problem::Failed
+    }
+}
+
+impl std::fmt::Display for Title {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// The body of a response: the guest's, or the launcher's own.
+pub(crate) enum ResponseBody {
+    Own(Full<Bytes>),
+    Guest(Box<GuestBody>),
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.get_mut() {
+            Self::Own(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Guest(body) => body.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Guest(body) => !body.failed.load(Ordering::Acquire) && body.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Guest(body) => body.body.size_hint(),
+        }
+    }
+}
+
+/// A body together with the guest that writes it.
+pub(crate) struct GuestBody {
+    body: WasiBody,
+    guest: Option<Guest>,
+    end_body: Option<oneshot::Sender<()>>,
+    failed: Arc<AtomicBool>,
+    breach: Arc<BreachCell>,
+    pause: Pause,
+    /// It was cut; what is left is to say so.
+    aborted: bool,
+    /// The response has no body by its nature, so nobody will read to its end.
+    bodiless: bool,
+    /// How long the guest may go on after its response.
+    after: Duration,
+    title: Title,
+}
+
+impl GuestBody {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.aborted {
+            return self.abort(context);
+        }
+        if let Some(guest) = &mut self.guest
+            && let Poll::Ready(result) = guest.as_mut().poll(context)
+        {
+            self.guest = None;
+            if let Err(error) = result {
+                self.title.failed(&error);
+            }
+        }
+        if self.breach.poll(context).is_ready() {
+            return self.cut("the request's body broke its limits", context);
+        }
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.pause.moved();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => self.cut(&error.to_string(), context),
+            // A guest that failed has not finished its body, whatever its closed channel looks like.
+            Poll::Ready(None) if self.failed.load(Ordering::Acquire) => self.abort(context),
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Pending => match self.pause.poll_exceeded(context) {
+                Poll::Ready(()) => {
+                    let pause = seconds(self.pause.longest());
+                    self.cut(&format!("its body made no progress for {pause}"), context)
+                }
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+
+    /// Ends guest and connection, so that the client does not take what it has for the whole.
+    fn cut(&mut self, because: &str, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        log::line!("{} stopped: {because}", self.title);
+        self.abort(context)
+    }
+
+    /// The error is told a turn later: hyper writes out what it has when a body is pending, and drops it when
+    /// a body fails, the head included.
+    fn abort(&mut self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.guest = None;
+        self.end_body = None;
+        if std::mem::replace(&mut self.aborted, true) {
+            return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The body is complete. A guest that still has something to do gets a task and a time limit for it.
+    fn finish(&mut self) {
+        self.end_body = None;
+        let Some(guest) = self.guest.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (after, title) = (self.after, self.title.to_string());
+        runtime.spawn(async move {
+            match timeout(after, guest).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => log::line!("{title} failed after its response: {}", guest::reason(&error)),
+                Err(_) => log::line!("{title} stopped: still at work {} after its response", seconds(after)),
+            }
+        });
+    }
+}
+
+impl Drop for GuestBody {
+    /// hyper does not read a body to its end where it knows it: by `content-length`, or where there is none.
+    /// In all other cases the client is gone, and so the guest goes.
+    fn drop(&mut self) {
+        if self.end_body.is_some() && (self.bodiless || self.body.is_end_stream()) {
+            self.finish();
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One request inside one store: instantiate, call the handler, let it finish.
+//!
+//! The future made here **is** the instance: dropping it ends the guest wherever it is, and frees what it
+//! holds. No time limit is known here; whoever polls the future decides how long (see `exchange`).
+
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::channel::oneshot;
+use http::{Request, Response};
+use wasmtime::component::Accessor;
+use wasmtime::{AsContextMut as _, PoolConcurrencyLimitError, Store, Trap};
+use wasmtime_wasi::I32Exit;
+use wasmtime_wasi_http::WasiBody;
+use wasmtime_wasi_http::handler::{Prepared, Proxy};
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+
+use crate::app::{App, Slot};
+use crate::host::Host;
+use crate::server::Alive;
+
+/// What the guest answers with: a response, whose body may still be on its way, or why there is none.
+pub(crate) type Answer = Result<Response<WasiBody>, wasmtime::Error>;
+
+/// The guest's whole life for one request.
+pub(crate) type Guest = Pin<Box<dyn Future<Output = Result<(), wasmtime::Error>> + Send>>;
+
+/// The ends of a guest that others hold.
+pub(crate) struct Call {
+    pub(crate) request: Request<WasiBody>,
+    /// Gets the response's head; dropped without one when the guest fails first.
+    pub(crate) answer: oneshot::Sender<Answer>,
+    /// Resolves when nobody wants more of the response's body.
+    pub(crate) body_ended: oneshot::Receiver<()>,
+    /// Set when the guest failed, before its store goes: a body whose store is gone looks finished.
+    pub(crate) failed: Arc<AtomicBool>,
+}
+
+/// Makes the guest for one request. Nothing happens until it is polled.
+pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Guest {
+    Box::pin(async move {
+        // Declared first, dropped last: the store is gone before another may take its slot.
+        let _held = (slot, alive);
+        let Call { request, answer, body_ended, failed } = call;
+        let mut store = app.store();
+        let result = match app.proxy.instantiate_async(&mut store).await {
+            Ok(Proxy::P2(proxy)) => handle_02(&mut store, &proxy, request, answer).await,
+            Ok(proxy @ Proxy::P3(_)) => handle_03(&mut store, &proxy, request, answer, body_ended).await,
+            Err(error) => Err(error),
+        };
+        failed.store(result.is_err(), Ordering::Release);
+        result
+    })
+}
+
+/// A 0.2 handler writes its whole response before it returns; what is left is in the body's channel.
+async fn handle_02(
+    store: &mut Store<Host>,
+    proxy: &wasmtime_wasi_http::p2::bindings::Proxy,
+    request: Request<WasiBody>,
+    answer: oneshot::Sender<Answer>,
+) -> Result<(), wasmtime::Error> {
+    let mut http = store.data_mut().http_02();
+    let request = http.new_incoming_request(Scheme::Http, request)?;
+    let out = http.new_response_outparam_from_callback(move |response| {
+        // The receiver is gone when the client is; the guest will be in a moment.
+        let _ = answer.send(response.map_err(Into::into));
+    })?;
+    proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, out).await
+}
+
+/// A 0.3 handler returns its head first; tasks of its own, or of the host on its behalf, then move the
+/// body. The store is needed until the body has ended and the last task has exited.
+async fn handle_03(
+    store: &mut Store<Host>,
+    proxy: &Proxy,
+    request: Request<WasiBody>,
+    answer: oneshot::Sender<Answer>,
+    body_ended: oneshot::Receiver<()>,
+) -> Result<(), wasmtime::Error> {
+    store
+        .run_concurrent(async |accessor: &Accessor<Host>| {
+            let prepared = accessor.with(|mut access| {
+                Prepared::new(access.as_context_mut(), proxy, request, Host::http_03, answer)
+            })?;
+            prepared.run(accessor, pending()).await?;
+            // Ended or dropped: either way nobody waits for more.
+            let _ = body_ended.await;
+            poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
+            Ok(())
+        })
+        .await?
+}
+
+/// Whether the guest failed only because the pool had no room for it at the moment.
+pub(crate) fn no_room(error: &wasmtime::Error) -> bool {
+    error.is::<PoolConcurrencyLimitError>()
+}
+
+/// Why a guest failed, for the log: the trap's name, without a backtrace.
+pub(crate) fn reason(error: &wasmtime::Error) -> String {
+    if let Some(I32Exit(status)) = error.downcast_ref() {
+        return format!("it exited with status {status}");
+    }
+    if let Some(code) = error_code(error) {
+        return format!("it answered with an error code: {code}");
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    }
+}
+
+/// A handler may return an error code of `wasi:http` in the place of a response.
+fn error_code(error: &wasmtime::Error) -> Option<wasmtime_wasi_http::Error> {
+    let of_02 = error.downcast_ref::<wasmtime_wasi_http::p2::bindings::http::types::ErrorCode>();
+    let of_03 = error.downcast_ref::<wasmtime_wasi_http::p3::bindings::http::types::ErrorCode>();
+    of_02.cloned().map(Into::into).or_else(|| of_03.cloned().map(Into::into))
+}

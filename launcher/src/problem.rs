@@ -1,0 +1,118 @@
+//! The answers that the launcher gives in the application's place, as `application/problem+json`
+//! (RFC 9457).
+//!
+//! Invariant: they say what the client can do, and nothing of the inside: no trap text, no backtrace.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+/// Why the application does not answer a request itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// The client stopped sending the body.
+    BodyStalled(Duration),
+    /// The body is longer than the limit.
+    BodyTooLarge(u64),
+    /// The head is longer than the limit.
+    HeadTooLarge(u32),
+    /// The head cannot be passed on: HTTP/1.1 without a host.
+    NoHost,
+    /// The application trapped, exited, or gave no answer.
+    Failed,
+    /// As many requests as allowed are running, and none ended soon.
+    Busy,
+    /// The application did not answer in time.
+    TimedOut(Duration),
+}
+
+/// What a client that was told [`Problem::Busy`] should wait before it asks again.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+impl Problem {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::NoHost => StatusCode::BAD_REQUEST,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    fn detail(self) -> String {
+        match self {
+            Self::BodyStalled(pause) => format!("no byte of the request's body came for {}", seconds(pause)),
+            Self::BodyTooLarge(limit) => format!("the request's body is longer than {limit} bytes"),
+            Self::HeadTooLarge(limit) => format!("the request's head is longer than {limit} bytes"),
+            Self::NoHost => "the request has no host field".to_owned(),
+            Self::Failed => "the application failed".to_owned(),
+            Self::Busy => "the application is handling as many requests as it may".to_owned(),
+            Self::TimedOut(limit) => format!("the application did not answer within {}", seconds(limit)),
+        }
+    }
+
+    /// Whether the rest of the request is not worth reading, so that the connection cannot be used again.
+    fn closes(self) -> bool {
+        matches!(self, Self::BodyStalled(_) | Self::BodyTooLarge(_) | Self::HeadTooLarge(_) | Self::NoHost)
+    }
+
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+        let status = self.status();
+        // Nothing in it needs escaping: numbers and our own words.
+        let body = format!(
+            "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"detail\":\"{}\"}}\n",
+            status.canonical_reason().unwrap_or("Error"),
+            status.as_u16(),
+            self.detail(),
+        );
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self == Self::Busy {
+            headers.insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+        if self.closes() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// `1 s`, `1.5 s`, `200 ms`
+pub(crate) fn seconds(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    if millis < 1000 {
+        format!("{millis} ms")
+    } else if millis.is_multiple_of(1000) {
+        format!("{} s", millis / 1000)
+    } else {
+        format!("{}.{} s", millis / 1000, (millis % 1000) / 100)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(seconds(Duration::from_millis(200)), "200 ms");
+        assert_eq!(seconds(Duration::from_secs(30)), "30 s");
+        assert_eq!(seconds(Duration::from_millis(1500)), "1.5 s");
+    }
+
+    #[test]
+    fn busy_says_when_to_come_back() {
+        let response = Problem::Busy.into_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert!(!response.headers().contains_key(CONNECTION));
+    }
+}

@@ -1,0 +1,365 @@
+//! Verification: from an opened artifact to one whose every byte a trusted key stands for.
+//!
+//! Two steps, so that the caller can build its engine on another thread during the second: `authenticate`
+//! checks signature and statement, which is cheap; `hash` reads the payload.
+//!
+//! Invariant: only `hash` makes a [`VerifiedArtifact`], and the loader takes nothing else.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use wadoo_signing::digest::{Blake3Digest, Sha256Digest};
+use wadoo_signing::envelope::{Envelope, EnvelopeError};
+use wadoo_signing::framing::AttachmentSpan;
+use wadoo_signing::key::KeyId;
+use wadoo_signing::manifest::{Manifest, PayloadDigests};
+use wadoo_signing::policy::Policy;
+use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::statement::{Statement, StatementError};
+use wadoo_signing::trust::TrustStore;
+
+use crate::open::UnverifiedArtifact;
+use crate::place::{Payload, Why};
+
+/// An artifact whose statement a trusted key signed. Its payload is not hashed yet.
+#[derive(Debug)]
+pub struct AuthenticArtifact {
+    path: PathBuf,
+    statement: Statement,
+    identity: Sha256Digest,
+    signers: BTreeSet<KeyId>,
+    file: File,
+    payload: u64,
+    why: Why,
+    attachments: Vec<AttachmentSpan>,
+}
+
+/// An artifact whose every byte is signed. The only thing that the loader takes.
+#[derive(Debug)]
+pub struct VerifiedArtifact {
+    path: PathBuf,
+    pub(crate) payload: Payload,
+    statement: Statement,
+    identity: Sha256Digest,
+    signers: BTreeSet<KeyId>,
+}
+
+/// Why an artifact is not trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The envelope cannot be read, or a signature does not hold.
+    #[error("refusing to run `{}`: {source}", path.display())]
+    Envelope {
+        /// The artifact.
+        path: PathBuf,
+        /// What is wrong.
+        source: EnvelopeError,
+    },
+    /// The statement is not a manifest of ours.
+    #[error("refusing to run `{}`: {source}", path.display())]
+    Statement {
+        /// The artifact.
+        path: PathBuf,
+        /// What is wrong.
+        source: StatementError,
+    },
+    /// No trusted key signed it.
+    #[error("refusing to run `{}`: signed by key {}, which is not in the trust store `{}`", path.display(), signer.short(), store.display())]
+    Unknown {
+        /// The artifact.
+        path: PathBuf,
+        /// The first key that signed.
+        signer: KeyId,
+        /// The trust store.
+        store: PathBuf,
+    },
+    /// A development artifact where none may run, or a release artifact signed by a development key.
+    #[error("refusing to run `{}`: {because}", path.display())]
+    Development {
+        /// The artifact.
+        path: PathBuf,
+        /// Which of the two.
+        because: &'static str,
+    },
+    /// Fewer trusted keys signed than the policy demands.
+    #[error("refusing to run `{}`: {found} trusted keys signed it, the policy demands {demanded}", path.display())]
+    Threshold {
+        /// The artifact.
+        path: PathBuf,
+        /// How many did.
+        found: usize,
+        /// How many must.
+        demanded: usize,
+    },
+    /// It is too old.
+    #[error("refusing to run `{}`: it expired {ago} s ago", path.display())]
+    Expired {
+        /// The artifact.
+        path: PathBuf,
+        /// Seconds since then.
+        ago: u64,
+    },
+    /// The file does not hold what the manifest describes.
+    #[error("refusing to run `{}`: its {what} not what was signed", path.display())]
+    Differs {
+        /// The artifact.
+        path: PathBuf,
+        /// What differs, with its verb.
+        what: String,
+    },
+    /// The copy that is executed could not be made.
+    #[error("cannot copy the payload of `{}` into memory of its own", path.display())]
+    Copy {
+        /// The artifact.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// Reading failed.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The artifact.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+}
+
+impl UnverifiedArtifact {
+    /// Checks the signatures, then the statement, against trust and policy. No byte of the payload is read.
+    ///
+    /// # Errors
+    ///
+    /// See [`VerifyError`].
+    pub fn authenticate(
+        self,
+        store: &TrustStore,
+        policy: &Policy,
+        now: SystemTime,
+    ) -> Result<AuthenticArtifact, VerifyError> {
+        let path = self.path;
+        let wrong = |source| VerifyError::Envelope { path: path.clone(), source };
+        let envelope = Envelope::decode(&self.envelope).map_err(wrong)?;
+        let known = envelope.verify(|id| store.key(id)).map_err(wrong)?;
+        if known.is_empty() {
+            let signer = envelope.signatures()[0].key;
+            return Err(VerifyError::Unknown { path, signer, store: store.place().to_owned() });
+        }
+        // Only now: the bytes are signed by a key that we know.
+        let statement = Statement::decode(envelope.statement())
+            .map_err(|source| VerifyError::Statement { path: path.clone(), source })?;
+        let signers = accepted(&path, &statement.manifest, &known, store, policy)?;
+        check_expiry(&path, &statement.manifest, now)?;
+        check_framing(&path, &statement.manifest, self.payload, &self.attachments)?;
+        Ok(AuthenticArtifact {
+            identity: Statement::identity(envelope.statement()),
+            path,
+            statement,
+            signers,
+            why: Why::decide(&self.file, self.options.map_in_place, policy.sealed),
+            file: self.file,
+            payload: self.payload,
+            attachments: self.attachments,
+        })
+    }
+}
+
+/// The keys whose signature counts for this kind of artifact, if they are enough.
+fn accepted(
+    path: &Path,
+    manifest: &Manifest,
+    known: &BTreeSet<KeyId>,
+    store: &TrustStore,
+    policy: &Policy,
+) -> Result<BTreeSet<KeyId>, VerifyError> {
+    let refused = |because| VerifyError::Development { path: path.to_owned(), because };
+    if manifest.development && policy.present {
+        return Err(refused("it is a development artifact, which every policy refuses"));
+    }
+    let signers: BTreeSet<KeyId> =
+        known.iter().filter(|id| store.may_sign(id, manifest.development)).copied().collect();
+    if signers.is_empty() {
+        return Err(refused(match manifest.development {
+            true => "it is a development artifact, and its key is trusted for release artifacts",
+            false => "it is signed by a development key, which is trusted for development artifacts only",
+        }));
+    }
+    if signers.len() < policy.threshold {
+        let found = signers.len();
+        return Err(VerifyError::Threshold { path: path.to_owned(), found, demanded: policy.threshold });
+    }
+    Ok(signers)
+}
+
+fn check_expiry(path: &Path, manifest: &Manifest, now: SystemTime) -> Result<(), VerifyError> {
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    match manifest.not_after {
+        Some(end) if now > end => Err(VerifyError::Expired { path: path.to_owned(), ago: now - end }),
+        _ => Ok(()),
+    }
+}
+
+/// What stands in the file must be exactly what the manifest lists.
+fn check_framing(
+    path: &Path,
+    manifest: &Manifest,
+    payload: u64,
+    attachments: &[AttachmentSpan],
+) -> Result<(), VerifyError> {
+    if manifest.payload_size != payload {
+        return Err(differs(path, "payload's length is"));
+    }
+    let listed = manifest.attachments.iter().map(|info| (info.kind, info.length));
+    if !listed.eq(attachments.iter().map(|span| (span.kind, span.length))) {
+        return Err(differs(path, "attachments are"));
+    }
+    Ok(())
+}
+
+impl AuthenticArtifact {
+    /// What the artifact says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.statement.manifest
+    }
+
+    /// The trusted keys that signed it.
+    pub fn signers(&self) -> &BTreeSet<KeyId> {
+        &self.signers
+    }
+
+    /// The digest of the statement: the artifact's identity.
+    pub fn identity(&self) -> Sha256Digest {
+        self.identity
+    }
+
+    /// Why the payload is run from where it is; one line for the log.
+    pub fn why(&self) -> Why {
+        self.why
+    }
+
+    /// Places the payload where it will be executed from, and hashes it there, and the attachments.
+    ///
+    /// # Errors
+    ///
+    /// A byte is not what was signed, or there is no memory for the sealed copy.
+    pub fn hash(self) -> Result<VerifiedArtifact, VerifyError> {
+        let (payload, attachments) = std::thread::scope(|scope| {
+            let attachments =
+                (!self.attachments.is_empty()).then(|| scope.spawn(|| self.check_attachments()));
+            let payload = self.place_and_check();
+            let attachments = attachments.map_or(Ok(()), |thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            (payload, attachments)
+        });
+        let payload = payload?;
+        attachments?;
+        let Self { path, statement, identity, signers, .. } = self;
+        Ok(VerifiedArtifact { path, payload, statement, identity, signers })
+    }
+
+    fn place_and_check(&self) -> Result<Payload, VerifyError> {
+        let payload = Payload::place(&self.file, self.payload, self.why)
+            .map_err(|source| VerifyError::Copy { path: self.path.clone(), source })?;
+        let found = payload
+            .view(Blake3Digest::of)
+            .map_err(|source| VerifyError::Read { path: self.path.clone(), source })?;
+        match found == self.statement.payload.blake3 {
+            true => Ok(payload),
+            false => Err(differs(&self.path, "payload is")),
+        }
+    }
+
+    fn check_attachments(&self) -> Result<(), VerifyError> {
+        for (span, info) in self.attachments.iter().zip(&self.statement.manifest.attachments) {
+            // At most `MAX_ATTACHMENTS_SIZE`, by the framing.
+            let mut bytes = vec![0; span.length as usize];
+            self.file
+                .read_exact_at(&mut bytes, span.offset)
+                .map_err(|source| VerifyError::Read { path: self.path.clone(), source })?;
+            if Sha256Digest::of(&bytes) != info.sha256 {
+                return Err(differs(&self.path, &format!("attachment of kind {} is", span.kind)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl VerifiedArtifact {
+    /// What the artifact says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.statement.manifest
+    }
+
+    /// The digest of the statement: the artifact's identity.
+    pub fn identity(&self) -> Sha256Digest {
+        self.identity
+    }
+
+    /// The trusted keys that signed it.
+    pub fn signers(&self) -> &BTreeSet<KeyId> {
+        &self.signers
+    }
+
+    /// Where the payload is run from, and why.
+    pub fn why(&self) -> Why {
+        self.payload.why
+    }
+
+    /// Checks the two digests that a start does not. A manifest must not carry a digest that nobody checked:
+    /// an installer does it once, a start need not.
+    ///
+    /// # Errors
+    ///
+    /// One of them differs: whoever signed it signed two different payloads.
+    pub fn check_all_digests(&self) -> Result<(), VerifyError> {
+        let found = self
+            .payload
+            .view(PayloadDigests::of)
+            .map_err(|source| VerifyError::Read { path: self.path.clone(), source })?;
+        found
+            .check(&self.statement.payload)
+            .map_err(|name| differs(&self.path, &format!("payload's {name} digest is")))
+    }
+}
+
+fn differs(path: &Path, what: &str) -> VerifyError {
+    VerifyError::Differs { path: path.to_owned(), what: what.to_owned() }
+}
+
+impl From<VerifyError> for Report {
+    fn from(error: VerifyError) -> Self {
+        let what = error.to_string();
+        let report = Self::new(Exit::NotTrusted, what.clone());
+        match error {
+            VerifyError::Unknown { signer, .. } => report.hint(format!(
+                "if you trust the signer, add the public key: `wadoo key trust {}.pem`",
+                &signer.to_string()[..8]
+            )),
+            VerifyError::Development { .. } => report.hint(
+                "sign it with a key of your own: name it under `[sign]` in the recipe and compose again",
+            ),
+            VerifyError::Threshold { .. } => {
+                report.hint("add signatures: `wadoo sign ARTIFACT --key file:KEY.pem`")
+            }
+            VerifyError::Expired { .. } => {
+                report.hint("compose it again, or check this machine's clock: `date`")
+            }
+            VerifyError::Statement { source: StatementError::Unknown(_), .. } => {
+                Self::new(Exit::Incompatible, what)
+                    .hint("run it with a launcher of the version that composed it, or newer")
+            }
+            VerifyError::Copy { source, .. } => Self::new(Exit::HostResource, what)
+                .because(source.to_string())
+                .hint("free memory, or let root own the artifact and its folders: then it is run in place"),
+            VerifyError::Read { source, .. } => Self::new(Exit::CouldNot, what).because(source.to_string()),
+            VerifyError::Envelope { .. } | VerifyError::Statement { .. } | VerifyError::Differs { .. } => {
+                report.hint("copy it again from where it was made, or compose it again")
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The binary: from a signed file to its exit code, by signals, sockets and arguments.
+
+mod guest;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, Trigger};
+
+/// An artifact on disk, and a trust store that has its key.
+struct Place {
+    folder: TempDir,
+    artifact: PathBuf,
+}
+
+impl Place {
+    fn new(trigger: Trigger, component: &[u8], adjust: impl FnOnce(&mut Manifest)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut manifest = guest::manifest(trigger, BTreeSet::new());
+        let (_, loaded) = guest::load(&manifest, component);
+        manifest.imports = guest::imports(&loaded);
+        adjust(&mut manifest);
+        let artifact = guest::artifact(manifest, component);
+        let trust = folder.path().join("trust");
+        fs::create_dir(&trust).unwrap();
+        fs::write(trust.join("key.pem"), artifact.key.to_pem().unwrap()).unwrap();
+        let artifact = guest::write(folder.path(), &artifact);
+        Self { folder, artifact }
+    }
+
+    fn server() -> Self {
+        Self::new(Trigger::Http02, &guest::hostile(), |_| {})
+    }
+
+    /// A launcher that sees nothing of this user's own.
+    fn launcher(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_launcher"));
+        command
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("WADOO_TRUST", self.folder.path().join("trust"));
+        command
+    }
+
+    fn start(&self) -> Running {
+        let mut command = self.launcher();
+        command
+            .arg(&self.artifact)
+            .args(["--addr", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        stdout.read_line(&mut ready).unwrap();
+        Running { child, ready }
+    }
+}
+
+struct Running {
+    child: Child,
+    ready: String,
+}
+
+impl Running {
+    fn address(&self) -> &str {
+        let address = self.ready.split_once("http://").and_then(|(_, rest)| rest.split(' ').next());
+        address.unwrap_or_else(|| panic!("no address in {:?}", self.ready))
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn end(self) -> (Option<i32>, String) {
+        let output = self.child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+#[track_caller]
+fn assert_refused(output: &Output, code: i32, words: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.starts_with("launcher: error: "), "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "`{word}` is not in: {stderr}");
+    }
+}
+
+#[test]
+fn serves_until_a_signal_and_says_when_it_is_ready() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let place = Place::server();
+        let running = place.start();
+        assert!(running.ready.starts_with("serving hostile 1.2.3 on http://127.0.0.1:"), "{}", running.ready);
+        let (_, times) = running.ready.split_once(" (verify ").unwrap();
+        assert!(times.contains(" ms, load ") && times.trim_end().ends_with(" ms)"), "{times}");
+        assert!(running.get("/o").ends_with("ok\n\r\n0\r\n\r\n"));
+        running.signal(signal);
+        let (code, stderr) = running.end();
+        assert_eq!(code, Some(0), "{stderr}");
+    }
+}
+
+#[test]
+fn the_second_signal_stops() {
+    let place = Place::server();
+    let mut running = place.start();
+    // A request that would take long has begun: the guest asked for its body.
+    let mut client = TcpStream::connect(running.address()).unwrap();
+    write!(client, "POST /r HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(&client).read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    running.signal(Signal::TERM);
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert_eq!(line, "launcher: draining; a second signal stops at once\n");
+    running.signal(Signal::TERM);
+    assert_eq!(running.end().0, Some(1));
+    line.clear();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("unfinished"), "{line}");
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_a_host_problem() {
+    let place = Place::server();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = place.launcher().arg(&place.artifact).args(["--addr", &address]).output().unwrap();
+    assert_refused(&output, 5, &[&address, "another process", "hint: ", "--addr 127.0.0.1:0"]);
+    let output = place.launcher().arg(&place.artifact).args(["--addr", "192.0.2.1:8080"]).output().unwrap();
+    assert_refused(&output, 5, &["no such address"]);
+}
+
+#[test]
+fn little_address_space_means_no_pool_and_too_little_no_start() {
+    let place = Place::server();
+    let limited = |kibibytes: u64| {
+        let mut command = Command::new("sh");
+        command
+            .env_clear()
+            .env("WADOO_TRUST", place.folder.path().join("trust"))
+            .args(["-c", &format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_launcher"))
+            .arg("check")
+            .arg(&place.artifact);
+        command.output().unwrap()
+    };
+    // Four memories and their guards need 17 GB; one of them fits into 12.
+    let output = limited(12_000_000);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.starts_with("launcher: instances are not pooled"), "{stderr}");
+    assert_refused(&limited(3_000_000), 5, &["ulimit -v"]);
+}
+
+#[test]
+fn check_says_what_would_be_run() {
+    let place = Place::server();
+    let output = place.launcher().arg("check").arg(&place.artifact).output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    for word in ["hostile 1.2.3", "identity   sha256:", "signed by  ", "payload    "] {
+        assert!(stdout.contains(word), "`{word}` is not in: {stdout}");
+    }
+}
+
+#[test]
+fn what_cannot_run_here_is_refused_before_it_is_loaded() {
+    let hostile = guest::hostile();
+    let refuse = |adjust: fn(&mut Manifest), words: &[&str]| {
+        let place = Place::new(Trigger::Http02, &hostile, adjust);
+        assert_refused(&place.launcher().arg(&place.artifact).output().unwrap(), 4, words);
+        assert_refused(&place.launcher().arg("check").arg(&place.artifact).output().unwrap(), 4, words);
+    };
+    refuse(|manifest| manifest.target.triple = "riscv64gc-unknown-linux-gnu".to_owned(), &["riscv64gc"]);
+    refuse(|manifest| manifest.engine.wasmtime = "48.0.6".to_owned(), &["48.0.6"]);
+    refuse(|manifest| manifest.trigger = Trigger::Command02, &["wasi:cli/run"]);
+}
+
+#[test]
+fn a_server_takes_no_arguments() {
+    let place = Place::server();
+    let output = place.launcher().arg(&place.artifact).args(["--port", "80"]).output().unwrap();
+    assert_refused(&output, 2, &["--port"]);
+}
+
+#[test]
+fn a_command_has_its_arguments_its_variables_and_its_exit_code() {
+    let environment = "wasi:cli/environment@0.2.0".to_owned();
+    let keys = BTreeSet::from(["GRANTED".to_owned(), "ABSENT".to_owned()]);
+    let grants = BTreeMap::from([(environment, Grant::Environment(EnvironmentGrant { keys }))]);
+    let place = Place::new(Trigger::Command02, &guest::command(), |manifest| {
+        manifest.grants = grants;
+        manifest.limits.timeout_ms = Some(1000);
+    });
+    let run = |arguments: &[&str]| {
+        let mut command = place.launcher();
+        command.env("GRANTED", "1").env("OTHER", "2").arg(&place.artifact).args(arguments).output().unwrap()
+    };
+    // Its name and two arguments; of three variables the one that is granted.
+    let output = run(&["ok", "two"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "31\n");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    // Its own failure is its own business: the launcher adds no word.
+    let output = run(&["fail"]);
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
+    assert_refused(&run(&["trap"]), 1, &["unreachable"]);
+    assert_refused(&run(&["spin"]), 1, &["longer than 1 s"]);
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let ask = |flag: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_launcher")).arg(flag).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(ask("--version").contains("\nwasmtime 48.0.8\n"));
+    let help = ask("--help");
+    for word in ["--addr", "--trust", "--drain", "--map-in-place", "check", "Exit codes"] {
+        assert!(help.contains(word), "{word}");
+    }
+    assert!(help.lines().all(|line| line.len() <= 120), "it fits a terminal");
+}

@@ -1,0 +1,464 @@
+//! Limits, drain and swap, over real sockets: each guest misbehaves on the same thread as healthy requests,
+//! which must not notice.
+
+mod guest;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use wadoo_launcher::app::{App, StartError};
+use wadoo_launcher::server::{Bound, Drained, Phase, Server, Switch};
+use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
+use wadoo_signing::report::{Exit, Report};
+
+/// A server that does not answer within this is broken; nothing waits for it otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a test with the guest of either version of WASI.
+macro_rules! both {
+    ($($(#[$attribute:meta])* fn $name:ident($app:ident) $body:block)*) => {
+        mod wasi_02 {
+            use super::*;
+            $(#[test] fn $name() { super::$name(app_02); })*
+        }
+        mod wasi_03 {
+            use super::*;
+            $(#[test] fn $name() { super::$name(app_03); })*
+        }
+        $($(#[$attribute])* fn $name($app: fn(Adjust) -> App) $body)*
+    };
+}
+
+/// Changes a manifest before it is signed.
+type Adjust = fn(&mut Manifest);
+
+fn app_02(adjust: Adjust) -> App {
+    expect(try_app(Trigger::Http02, &guest::hostile(), adjust))
+}
+
+fn app_03(adjust: Adjust) -> App {
+    expect(try_app(Trigger::Http03, &guest::hostile_03(), adjust))
+}
+
+fn expect(app: Result<App, StartError>) -> App {
+    app.unwrap_or_else(|error| panic!("{}", Report::from(error)))
+}
+
+fn try_app(
+    trigger: Trigger,
+    component: &[u8],
+    adjust: impl FnOnce(&mut Manifest),
+) -> Result<App, StartError> {
+    let mut manifest = guest::manifest(trigger, BTreeSet::new());
+    let (_, component_for_names) = guest::load(&manifest, component);
+    manifest.imports = guest::imports(&component_for_names);
+    adjust(&mut manifest);
+    let (engine, component) = guest::load(&manifest, component);
+    App::new(engine, &component, manifest)
+}
+
+/// A server on a thread of its own, with everything in it on that one thread.
+struct Running {
+    address: SocketAddr,
+    switch: Switch,
+    phase: watch::Sender<Phase>,
+    thread: JoinHandle<Drained>,
+}
+
+fn serve(app: App) -> Running {
+    serve_with_drain(app, PATIENCE)
+}
+
+fn serve_with_drain(app: App, drain: Duration) -> Running {
+    let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = bound.address();
+    let (phase, follow) = watch::channel(Phase::Serving);
+    let (sender, receiver) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = Server::new(bound.listen().unwrap(), app, drain);
+            sender.send(server.switch()).unwrap();
+            server.run(follow).await
+        })
+    });
+    Running { address, switch: receiver.recv().unwrap(), phase, thread }
+}
+
+impl Running {
+    fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client(BufReader::new(stream))
+    }
+
+    /// One request on a connection of its own: status and everything after it.
+    fn get(&self, path: &str) -> (u16, String) {
+        let mut client = self.connect();
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+        client.rest()
+    }
+
+    fn assert_healthy(&self) {
+        let (status, text) = self.get("/o");
+        assert_eq!(status, 200, "{text}");
+        assert!(text.contains("ok\n"), "{text}");
+    }
+
+    /// A request that the guest has begun to handle: it waits for a body of 5 bytes.
+    fn begun(&self) -> Client {
+        let mut client = self.connect();
+        client.send(
+            "POST /r HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+        );
+        // The server says so when the guest asks for the body.
+        assert_eq!(client.line(), "HTTP/1.1 100 Continue");
+        assert_eq!(client.line(), "");
+        client
+    }
+
+    fn drain(self) -> Drained {
+        self.phase.send_replace(Phase::Draining);
+        self.thread.join().unwrap()
+    }
+}
+
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn send(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Everything until the server closes.
+    fn rest(mut self) -> (u16, String) {
+        let mut bytes = Vec::new();
+        // A reset after the last byte is an end as well.
+        let _ = self.0.read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, text)
+    }
+}
+
+fn assert_problem(answer: (u16, String), status: u16) {
+    assert_eq!(answer.0, status, "{}", answer.1);
+    assert!(answer.1.contains("application/problem+json"), "{}", answer.1);
+    assert!(answer.1.contains(&format!("\"status\":{status}")), "{}", answer.1);
+    assert!(!answer.1.contains("wasm"), "no insides: {}", answer.1);
+}
+
+/// While `path` runs into its time limit, healthy requests on the same thread succeed.
+fn beside_healthy_requests(app: fn(Adjust) -> App, path: &'static str, status: u16) {
+    let server = serve(app(|manifest| manifest.limits.timeout_ms = Some(1000)));
+    let address = server.address;
+    let hostile = thread::spawn(move || {
+        let mut client = Client(BufReader::new(TcpStream::connect(address).unwrap()));
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+        client.rest()
+    });
+    let mut healthy = 0;
+    while !hostile.is_finished() {
+        server.assert_healthy();
+        healthy += 1;
+    }
+    assert!(healthy >= 10, "{healthy} healthy requests");
+    assert_problem(hostile.join().unwrap(), status);
+    server.assert_healthy();
+    assert_eq!(server.drain(), Drained::Clean);
+}
+
+both! {
+    fn answers_and_keeps_the_connection(app) {
+        let server = serve(app(|_| {}));
+        server.assert_healthy();
+        let mut client = server.connect();
+        client.send(
+            "GET /o HTTP/1.1\r\nHost: test\r\n\r\nHEAD /o HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+        );
+        let (_, both) = client.rest();
+        assert_eq!(both.matches("HTTP/1.1 200 OK").count(), 2, "{both}");
+        assert_eq!(both.matches("ok\n").count(), 1, "a HEAD has no body: {both}");
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_guest_that_spins_is_stopped_beside_healthy_requests(app) {
+        beside_healthy_requests(app, "/s", 504);
+    }
+
+    fn a_guest_that_sleeps_in_a_host_call_is_stopped_beside_healthy_requests(app) {
+        beside_healthy_requests(app, "/z", 504);
+    }
+
+    fn a_body_that_stops_is_cut_and_not_ended(app) {
+        let server = serve(app(|manifest| manifest.limits.body_timeout_ms = 200));
+        // m sleeps, x spins, u traps; each after the head and a part of the body.
+        for path in ["/m", "/x", "/u"] {
+            let (status, text) = server.get(path);
+            assert_eq!(status, 200, "{text}");
+            assert!(text.ends_with("3\r\nok\n\r\n"), "{path} must not look finished: {text:?}");
+            server.assert_healthy();
+        }
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn memory_beyond_the_limit_is_denied_and_within_it_granted(app) {
+        let server = serve(app(|_| {}));
+        assert!(server.get("/h").1.contains("denied"));
+        server.assert_healthy();
+        server.switch.swap(app(|manifest| manifest.limits.memory = 128 << 20));
+        assert!(server.get("/h").1.contains("granted"));
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn traps_exits_and_silence_end_one_request_only(app) {
+        let server = serve(app(|_| {}));
+        for path in ["/t", "/e", "/n"] {
+            assert_problem(server.get(path), 500);
+            server.assert_healthy();
+        }
+        // A trap straight after the head: told if the head is still here, a cut body if it is on its way.
+        let (status, text) = server.get("/a");
+        assert!(status == 500 || status == 200 && !text.ends_with("0\r\n\r\n"), "{text:?}");
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_body_that_is_too_long_is_refused_announced_or_not(app) {
+        let server = serve(app(|_| {}));
+        let mut announced = server.connect();
+        announced.send("POST /r HTTP/1.1\r\nHost: test\r\nContent-Length: 10001\r\n\r\n");
+        assert_problem(announced.rest(), 413);
+
+        let mut chunked = server.connect();
+        chunked.send("POST /r HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+        chunked.send(&format!("1388\r\n{}\r\n1389\r\n{}\r\n", "x".repeat(5000), "x".repeat(5001)));
+        assert_problem(chunked.rest(), 413);
+
+        let mut fits = server.connect();
+        fits.send("POST /r HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 10000\r\n\r\n");
+        fits.send(&"x".repeat(10000));
+        assert_eq!(fits.rest().0, 200);
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_head_that_is_too_long_is_refused(app) {
+        let server = serve(app(|_| {}));
+        let mut client = server.connect();
+        client.send(&format!("GET /o HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(9000)));
+        assert_problem(client.rest(), 431);
+        // Far beyond, nobody reads to its end; the status is the same.
+        let mut client = server.connect();
+        let _ = client.0.get_mut().write_all(format!("GET /o HTTP/1.1\r\nX: {}", "x".repeat(100_000)).as_bytes());
+        assert_eq!(client.rest().0, 431);
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_client_that_stops_sending_is_told_and_cut(app) {
+        let server = serve(app(|manifest| {
+            manifest.limits.body_timeout_ms = 200;
+        }));
+        assert_problem(server.begun().rest(), 408);
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn more_requests_than_allowed_wait_and_are_then_refused(app) {
+        let server = serve(app(|manifest| {
+            manifest.limits.concurrency = 1;
+        }));
+        let mut first = server.begun();
+        let refused = server.get("/o");
+        assert!(refused.1.to_lowercase().contains("\r\nretry-after: 1\r\n"), "{}", refused.1);
+        assert_problem(refused, 503);
+        first.send("hello");
+        assert_eq!(first.rest().0, 200);
+        server.assert_healthy();
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn every_request_that_may_run_has_all_that_it_needs(app) {
+        let server = serve(app(|manifest| {
+            manifest.limits.concurrency = 40;
+        }));
+        // Each waits in a host call, which holds its memory, its tables and its stack.
+        let waiting: Vec<Client> = (0..40).map(|_| server.begun()).collect();
+        for mut client in waiting {
+            client.send("hello");
+            assert_eq!(client.rest().0, 200);
+        }
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_client_that_leaves_takes_its_guest_with_it(app) {
+        let server = serve(app(|manifest| {
+            manifest.limits.concurrency = 1;
+        }));
+        drop(server.begun());
+        server.assert_healthy();
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_client_that_takes_nothing_is_cut(app) {
+        let server = serve(app(|manifest| {
+            manifest.limits.concurrency = 1;
+            manifest.limits.body_timeout_ms = 200;
+        }));
+        let mut client = server.connect();
+        client.send("GET /b HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.line(), "HTTP/1.1 200 OK");
+        server.assert_healthy();
+        drop(client);
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_body_larger_than_every_buffer_arrives_whole(app) {
+        let server = serve(app(|_| {}));
+        let mut client = server.connect();
+        client.send("GET /b HTTP/1.0\r\nHost: test\r\n\r\n");
+        let mut length = 0;
+        while client.line() != "" {}
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            match client.0.read(&mut buffer).unwrap() {
+                0 => break,
+                more => length += more,
+            }
+        }
+        assert_eq!(length, 256 << 20);
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_drain_waits_for_requests_and_not_for_idle_connections(app) {
+        let server = serve(app(|_| {}));
+        let mut idle = server.connect();
+        idle.send("GET /o HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(idle.line(), "HTTP/1.1 200 OK");
+        while idle.line() != "0" {}
+        let never_used = server.connect();
+        let mut running = server.begun();
+
+        server.phase.send_replace(Phase::Draining);
+        assert_eq!(never_used.rest().1, "");
+        assert_eq!(idle.rest().1.trim(), "");
+        // Nobody listens any more, and the running request still has all its time.
+        assert!(TcpStream::connect(server.address).is_err());
+        running.send("hello");
+        assert_eq!(running.rest().0, 200);
+        assert_eq!(server.thread.join().unwrap(), Drained::Clean);
+    }
+
+    fn a_drain_waits_for_work_after_the_response(app) {
+        let server = serve(app(|_| {}));
+        assert_eq!(server.get("/p").0, 200);
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_drain_ends_in_a_bounded_time(app) {
+        let server = serve_with_drain(app(|_| {}), Duration::from_millis(100));
+        let client = server.begun();
+        assert!(matches!(server.drain(), Drained::Cut(_)));
+        assert_eq!(client.rest().0, 0);
+
+        // The second signal does not wait for the drain's own limit.
+        let server = serve(app(|_| {}));
+        let client = server.begun();
+        server.phase.send_replace(Phase::Draining);
+        server.phase.send_replace(Phase::Stopped);
+        assert!(matches!(server.thread.join().unwrap(), Drained::Cut(_)));
+        assert_eq!(client.rest().0, 0);
+    }
+
+    fn a_swap_drops_no_request(app) {
+        let server = serve(app(|_| {}));
+        let address = server.address;
+        let mut old = server.begun();
+        let load = thread::spawn(move || {
+            let mut client = Client(BufReader::new(TcpStream::connect(address).unwrap()));
+            for _ in 0..300 {
+                client.send("GET /h HTTP/1.1\r\nHost: test\r\n\r\n");
+                assert_eq!(client.line(), "HTTP/1.1 200 OK");
+                while client.line() != "0" {}
+                client.line();
+            }
+        });
+        let (small, large): (Adjust, Adjust) = (|_| {}, |manifest| manifest.limits.memory = 128 << 20);
+        for adjust in [large, small, large] {
+            server.switch.swap(app(adjust));
+        }
+        assert!(server.get("/h").1.contains("granted"), "the newest application answers");
+        load.join().unwrap();
+        old.send("hello");
+        assert_eq!(old.rest().0, 200, "a request ends on the application that it began on");
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+}
+
+#[test]
+fn a_body_streams_both_ways_at_once() {
+    let server = serve(app_03(|_| {}));
+    let mut client = server.connect();
+    client.send("POST /c HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    while client.line() != "" {}
+    // The first part comes back before the second is sent.
+    assert_eq!((client.line(), client.line()), ("5".to_owned(), "hello".to_owned()));
+    client.send("6\r\n world\r\n0\r\n\r\n");
+    assert_eq!((client.line(), client.line()), ("6".to_owned(), " world".to_owned()));
+    assert_eq!(client.line(), "0");
+    assert_eq!(server.drain(), Drained::Clean);
+}
+
+fn refusal(component: &[u8], adjust: impl FnOnce(&mut Manifest)) -> Report {
+    try_app(Trigger::Http02, component, adjust).err().expect("it is refused").into()
+}
+
+#[test]
+fn only_what_is_imported_declared_and_granted_is_linked() {
+    const OUTGOING: &str = "wasi:http/outgoing-handler@0.2.0";
+    let sends = guest::component(
+        "sends",
+        &include_str!("guest/hostile.wat").replacen(
+            "(import ",
+            "(import \"wasi:http/outgoing-handler@0.2.0\" \"handle\" (func (param i32 i32 i32 i32)))\n  (import ",
+            1,
+        ),
+    );
+    let granted = |grant: Grant| BTreeMap::from([(OUTGOING.to_owned(), grant)]);
+    let hosts = OutgoingHttp { hosts: BTreeSet::from(["api.example.com:443".to_owned()]) };
+
+    let report = refusal(&sends, |_| {});
+    assert_eq!(report.exit, Exit::Incompatible);
+    assert!(report.to_string().contains("wasi:http/outgoing-handler@0.2.0  (not granted)"), "{report}");
+
+    let report = refusal(&sends, |manifest| {
+        manifest.imports.remove(OUTGOING);
+        manifest.grants = granted(Grant::OutgoingHttp(hosts.clone()));
+    });
+    assert_eq!(report.exit, Exit::NotTrusted, "{report}");
+
+    let environment = EnvironmentGrant { keys: BTreeSet::new() };
+    let report = refusal(&sends, |manifest| manifest.grants = granted(Grant::Environment(environment)));
+    assert_eq!(report.exit, Exit::Incompatible, "{report}");
+
+    let app = try_app(Trigger::Http02, &sends, |manifest| {
+        manifest.grants = granted(Grant::OutgoingHttp(hosts.clone()))
+    });
+    serve(app.expect("granted")).assert_healthy();
+}
+
+#[test]
+fn a_payload_that_does_not_fit_its_manifest_is_refused() {
+    let report = refusal(&guest::hostile(), |manifest| manifest.trigger = Trigger::Http03);
+    assert_eq!(report.exit, Exit::Incompatible, "{report}");
+    let report = refusal(&guest::hostile(), |manifest| manifest.limits.memory = 1000);
+    assert_eq!(report.exit, Exit::Incompatible, "{report}");
+}

@@ -1,0 +1,109 @@
+//! Strict JSON: what serde_json alone does not refuse.
+//!
+//! Statement and envelope have exactly one encoding, and their readers compare it with what they read. Before
+//! that comparison can be made, the text must be safe to decode: short, flat enough, without duplicate keys.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Greatest depth of nested arrays and objects.
+pub const MAX_DEPTH: usize = 32;
+
+/// Why a text was refused before it was decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Arrays and objects are nested too deeply.
+    #[error("it is nested deeper than {MAX_DEPTH} levels")]
+    Depth,
+    /// It is not JSON, or has a key twice.
+    #[error("it is not strict JSON: {0}")]
+    Syntax(String),
+}
+
+/// Checks that `bytes` are JSON without duplicate keys, at most [`MAX_DEPTH`] levels deep.
+///
+/// # Errors
+///
+/// They are not.
+pub fn check(bytes: &[u8]) -> Result<(), JsonError> {
+    let mut depth = 0_usize;
+    let (mut in_string, mut escaped) = (false, false);
+    for &byte in bytes {
+        match (in_string, escaped, byte) {
+            (true, true, _) => escaped = false,
+            (true, false, b'\\') => escaped = true,
+            (true, false, b'"') => in_string = false,
+            (false, _, b'"') => in_string = true,
+            (false, _, b'{' | b'[') => depth += 1,
+            (false, _, b'}' | b']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err(JsonError::Depth);
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    (&mut deserializer)
+        .deserialize_any(Unique)
+        .and_then(|()| deserializer.end())
+        .map_err(|error| JsonError::Syntax(error.to_string()))
+}
+
+/// A value in which no object has a key twice.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self).map(|()| Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let mut keys = BTreeSet::new();
+        while let Some((key, Self)) = entries.next_entry::<String, Self>()? {
+            if !keys.insert(key.clone()) {
+                return Err(A::Error::custom(format_args!("the key `{key}` stands twice")));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! The statement: a manifest and its payload's digests as an in-toto Statement v1, in one canonical encoding.
+//!
+//! The identity of an artifact is the sha256 of these bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256Digest;
+use crate::json::{self, JsonError};
+use crate::manifest::{Manifest, PREDICATE_TYPE, PayloadDigests, STATEMENT_TYPE};
+
+/// Greatest length of a statement, in bytes.
+pub const MAX_STATEMENT_SIZE: usize = 1 << 20;
+/// Name of the one subject.
+const SUBJECT: &str = "payload";
+
+/// What is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// The description.
+    pub manifest: Manifest,
+    /// What it describes.
+    pub payload: PayloadDigests,
+}
+
+/// Why bytes are not a statement.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StatementError {
+    /// Too long to be read.
+    #[error("the statement has {found} bytes, more than the limit of {MAX_STATEMENT_SIZE}")]
+    Size {
+        /// Its length.
+        found: usize,
+    },
+    /// Not JSON that can be decoded safely.
+    #[error("the statement cannot be read: {0}")]
+    Json(#[from] JsonError),
+    /// A statement of another kind, signed by the same keys.
+    #[error("it is signed as `{found}`, expected `{expected}`")]
+    Kind {
+        /// The type that it states.
+        found: String,
+        /// The type that a manifest has.
+        expected: &'static str,
+    },
+    /// The manifest has a field, or a value, that this version does not know.
+    #[error("the manifest says what this version does not know: {0}")]
+    Unknown(String),
+    /// The subject is not one payload with three digests.
+    #[error("the statement does not name one payload with its three digests: {0}")]
+    Subject(String),
+    /// The bytes are not the canonical encoding of what they say.
+    #[error("the statement is not in its canonical form")]
+    NotCanonical,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire<S, P> {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: [Subject<S>; 1],
+    #[serde(rename = "predicateType")]
+    predicate_kind: String,
+    predicate: P,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subject<S> {
+    name: String,
+    digest: S,
+}
+
+/// Only the types, to tell another kind of statement from a damaged one.
+#[derive(Deserialize)]
+struct Kinds {
+    #[serde(rename = "_type", default)]
+    kind: String,
+    #[serde(rename = "predicateType", default)]
+    predicate_kind: String,
+}
+
+impl Statement {
+    /// The canonical bytes: no white space, fixed order of keys.
+    ///
+    /// # Panics
+    ///
+    /// Never: a manifest has only strings as keys, and no number that JSON lacks.
+    pub fn encode(&self) -> Vec<u8> {
+        let wire = Wire {
+            kind: STATEMENT_TYPE.to_owned(),
+            subject: [Subject { name: SUBJECT.to_owned(), digest: &self.payload }],
+            predicate_kind: PREDICATE_TYPE.to_owned(),
+            predicate: &self.manifest,
+        };
+        serde_json::to_vec(&wire).expect("a manifest has a JSON form")
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`StatementError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, StatementError> {
+        if bytes.len() > MAX_STATEMENT_SIZE {
+            return Err(StatementError::Size { found: bytes.len() });
+        }
+        json::check(bytes)?;
+        let syntax = |error: serde_json::Error| StatementError::Json(JsonError::Syntax(error.to_string()));
+        let kinds: Kinds = serde_json::from_slice(bytes).map_err(syntax)?;
+        for (found, expected) in [(kinds.kind, STATEMENT_TYPE), (kinds.predicate_kind, PREDICATE_TYPE)] {
+            if found != expected {
+                return Err(StatementError::Kind { found: found.chars().take(80).collect(), expected });
+            }
+        }
+        // The manifest by itself, so that what it says and we do not know is told from everything else.
+        let wire: Wire<serde_json::Value, serde_json::Value> =
+            serde_json::from_slice(bytes).map_err(syntax)?;
+        let [subject] = wire.subject;
+        let payload = PayloadDigests::deserialize(subject.digest)
+            .map_err(|error| StatementError::Subject(error.to_string()))?;
+        let manifest = Manifest::deserialize(wire.predicate)
+            .map_err(|error| StatementError::Unknown(error.to_string()))?;
+        let statement = Self { manifest, payload };
+        if statement.encode() == bytes { Ok(statement) } else { Err(StatementError::NotCanonical) }
+    }
+
+    /// The identity of the artifact whose statement has these bytes.
+    pub fn identity(bytes: &[u8]) -> Sha256Digest {
+        Sha256Digest::of(bytes)
+    }
+}

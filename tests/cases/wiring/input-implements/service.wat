@@ -1,0 +1,1 @@
+(component (import "a" (implements "acme:log/sink") (instance)))

@@ -1,0 +1,1 @@
+(component (type (component (export "test:a/b" (instance)))) (export "b" (type 0)))

@@ -1,0 +1,121 @@
+//! Stock tools agree: openssl with the signature, sha256sum, b3sum and fsverity with the digests, and
+//! `wasmtime serve` with the portable component. A tool that is not installed skips its test; in CI that
+//! is a failure.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use wadoo_tests::binaries::workspace;
+use wadoo_tests::scratch::{Scratch, run};
+
+/// Whether the tool is there; in CI it must be.
+fn installed(tool: &str) -> bool {
+    let there =
+        Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    assert!(there || std::env::var_os("CI").is_none(), "`{tool}` is not installed, and CI must have it");
+    if !there {
+        eprintln!("skipped: `{tool}` is not installed");
+    }
+    there
+}
+
+/// `hello` signed by `signing.pem`, and taken apart into `parts/`.
+fn extracted(scratch: &Scratch) -> std::path::PathBuf {
+    assert_eq!(run(scratch.wadoo().args(["key", "new", "signing.pem"])).code, 0);
+    let recipe = fs::read_to_string(workspace().join("recipes/hello/recipe.toml")).unwrap();
+    let recipe = scratch.write("recipe.toml", recipe + "\n[sign]\nkeys = [\"file:signing.pem\"]\n");
+    scratch
+        .write("guests/hello.wasm", fs::read(workspace().join("recipes/hello/guests/hello.wasm")).unwrap());
+    let artifact = scratch.compose(&recipe);
+    let finished = run(scratch.wadoo().arg("extract").arg(artifact).args(["-o", "parts"]));
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    scratch.path("parts")
+}
+
+fn statement(parts: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(parts.join("statement.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn openssl_verifies_the_signature_by_the_documented_commands() {
+    if !installed("openssl") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let parts = extracted(&scratch);
+    let signature = fs::read_dir(&parts)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "sig"))
+        .expect("a signature was extracted");
+    let verify = || {
+        let mut command = Command::new("openssl");
+        command.args(["pkeyutl", "-verify", "-pubin", "-rawin", "-inkey"]);
+        command.arg(scratch.path("signing.pub.pem")).arg("-in").arg(parts.join("pae.bin"));
+        run(command.arg("-sigfile").arg(&signature))
+    };
+    let finished = verify();
+    assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
+
+    let mut bytes = fs::read(parts.join("pae.bin")).unwrap();
+    let last = bytes.len() - 2;
+    bytes[last] ^= 1;
+    fs::write(parts.join("pae.bin"), bytes).unwrap();
+    assert_ne!(verify().code, 0, "openssl accepts what was changed");
+}
+
+#[test]
+fn stock_tools_agree_with_every_digest() {
+    let scratch = Scratch::new();
+    let parts = extracted(&scratch);
+    let digests = statement(&parts)["subject"][0]["digest"].clone();
+    let payload = parts.join("payload");
+    for (tool, name, arguments, prefix) in [
+        ("sha256sum", "sha256", &[][..], ""),
+        ("b3sum", "blake3", &[][..], ""),
+        ("fsverity", "fsverity", &["digest"][..], "sha256:"),
+    ] {
+        if !installed(tool) {
+            continue;
+        }
+        let finished = run(Command::new(tool).args(arguments).arg(&payload));
+        let found = finished.stdout.split_whitespace().next().unwrap_or_default();
+        let expected = format!("{prefix}{}", digests[name].as_str().unwrap());
+        assert_eq!(found, expected, "{tool} disagrees: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn the_portable_component_answers_under_stock_wasmtime() {
+    if !installed("wasmtime") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let finished =
+        run(scratch.wadoo().args(["compose", "--emit", "wasm"]).arg(workspace().join("recipes/wadoocore")));
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut peer = Command::new("wasmtime")
+        .args(["serve", "-Scli,p3", "-Wcomponent-model-async", "--addr", &address.to_string()])
+        .arg(scratch.path("wadoocore.wasm"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let body = loop {
+        let finished = run(Command::new("curl").args(["-sS", &format!("http://{address}/api/math/10/2")]));
+        if finished.code == 0 {
+            break finished.stdout;
+        }
+        if peer.try_wait().unwrap().is_some() {
+            let output = peer.wait_with_output().unwrap();
+            panic!("wasmtime ended: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    };
+    peer.kill().unwrap();
+    peer.wait().unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"));
+    assert_eq!(answer["addition"], 12, "{body}");
+}
