@@ -69,6 +69,7 @@ fn name(method: Method) -> String {
 /// The name of an error without its values, which are for the client and may hold spaces.
 fn failure(code: &ErrorCode) -> String {
     let text = format!("{code:?}");
+    let text = text.trim_start_matches("ErrorCode::");
     let end = text.find(|c: char| !c.is_alphanumeric()).unwrap_or(text.len());
     text[..end].to_owned()
 }
