@@ -77,7 +77,7 @@ fn wadoocore_refuses_what_it_should() {
     let server = serve(&scratch, "wadoocore");
     for (method, path, status) in [
         ("GET", "/nowhere", 404),
-        ("GET", "/api/math/10", 404),
+        ("GET", "/api/math/10", 400),
         ("POST", "/health", 405),
         ("GET", "/api/echo", 405),
         ("GET", "/api/math/ten/2", 400),

@@ -132,9 +132,15 @@ fn a_development_artifact_is_refused_by_every_named_trust_place() {
     let recipe = workspace().join("recipes/hello");
     let finished = run(signed.scratch.wadoo().arg("compose").arg(recipe));
     assert_eq!(finished.code, 0, "{}", finished.stderr);
-    let finished =
-        run(signed.scratch.launcher().args(["check", "hello.cwasm", "--trust"]).arg(&signed.trust));
-    refused(&finished, 3, &["development"]);
+    let check =
+        || run(signed.scratch.launcher().args(["check", "hello.cwasm", "--trust"]).arg(&signed.trust));
+    refused(&check(), 3, &["not in the trust store"]);
+    // Not even where somebody put the development key: it is trusted for nothing else, and nowhere else.
+    let own = fs::read_dir(signed.scratch.home().join(".config/wadoo/dev-trusted.d")).unwrap();
+    for key in own.map(|entry| entry.unwrap().path()) {
+        fs::copy(&key, signed.trust.join(key.file_name().unwrap())).unwrap();
+    }
+    refused(&check(), 3, &["development"]);
     let finished = run(signed.scratch.launcher().args(["check", "hello.cwasm"]));
     assert_eq!(finished.code, 0, "{}", finished.stderr);
 }
@@ -142,8 +148,10 @@ fn a_development_artifact_is_refused_by_every_named_trust_place() {
 #[test]
 fn missing_files_and_folders_are_named() {
     let signed = Signed::new();
-    refused(&run(signed.scratch.launcher().args(["check", "absent.cwasm"])), 1, &["absent.cwasm"]);
-    refused(&run(signed.scratch.launcher().args(["check", "home"])), 3, &["home"]);
+    let check =
+        |name: &str| run(signed.scratch.launcher().args(["check", name, "--trust"]).arg(&signed.trust));
+    refused(&check("absent.cwasm"), 1, &["absent.cwasm"]);
+    refused(&check("home"), 3, &["home"]);
 }
 
 #[test]
