@@ -113,7 +113,7 @@ pub fn link(planned: Planned) -> Result<Composed, Vec<Report>> {
         .iter()
         .map(|(name, part)| {
             let source = recipe.components[name].path.value.display().to_string();
-            (name.to_string(), Input { digest: part.digest.clone(), source })
+            (name.to_string(), Input { digest: part.digest, source })
         })
         .collect();
     Ok(Composed { recipe, inputs, linked })

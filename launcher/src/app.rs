@@ -3,7 +3,7 @@
 //! Owns what all requests of one artifact share. Deliberately absent: sockets (see `server`), the life of a
 //! single request (see `exchange` and `guest`) and commands (see `command`).
 //!
-//! Invariant: at most `limits.concurrency` stores exist at a time; a store has a [`Slot`].
+//! Invariant: at most `limits.concurrency` stores exist at a time; a store has a `Slot`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

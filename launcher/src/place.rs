@@ -1,6 +1,6 @@
 //! Where a payload is executed from: in place, or from a copy that nobody can change.
 //!
-//! Invariant: the bytes that are hashed are the bytes that are executed. A [`Payload`] is one open file, or
+//! Invariant: the bytes that are hashed are the bytes that are executed. A `Payload` is one open file, or
 //! one piece of private memory, of which both are made. In place only where nobody, this process included,
 //! could change the file without root's doing; everything else is copied into sealed memory first.
 //!

@@ -5,3 +5,4 @@
 pub mod binaries;
 pub mod scratch;
 pub mod server;
+pub mod tools;

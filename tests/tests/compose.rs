@@ -5,6 +5,7 @@ use std::process::Command;
 
 use wadoo_tests::binaries::workspace;
 use wadoo_tests::scratch::{Scratch, run};
+use wadoo_tests::tools::skip;
 
 /// A copy of the smallest recipe, with `more` at its end.
 fn hello(scratch: &Scratch, more: &str) {
@@ -92,8 +93,7 @@ fn a_full_output_folder_keeps_nothing_half_written() {
     command.current_dir(scratch.path("")).env("HOME", scratch.home()).env_remove("CI");
     let finished = run(&mut command);
     if finished.stderr.contains("unshare:") || finished.stderr.contains("mount:") {
-        assert!(std::env::var_os("CI").is_none(), "CI cannot mount: {}", finished.stderr);
-        eprintln!("skipped: this machine allows no mount of one's own: {}", finished.stderr);
+        skip(&format!("this machine allows no mount of one's own: {}", finished.stderr));
         return;
     }
     assert_eq!(finished.code, 5, "{}", finished.stderr);

@@ -9,17 +9,7 @@ use std::process::{Command, Stdio};
 
 use wadoo_tests::binaries::workspace;
 use wadoo_tests::scratch::{Scratch, run};
-
-/// Whether the tool is there; in CI it must be.
-fn installed(tool: &str) -> bool {
-    let there =
-        Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    assert!(there || std::env::var_os("CI").is_none(), "`{tool}` is not installed, and CI must have it");
-    if !there {
-        eprintln!("skipped: `{tool}` is not installed");
-    }
-    there
-}
+use wadoo_tests::tools::installed;
 
 /// `hello` signed by `signing.pem`, and taken apart into `parts/`.
 fn extracted(scratch: &Scratch) -> std::path::PathBuf {
