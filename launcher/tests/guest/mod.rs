@@ -90,7 +90,7 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
             request_body: 10_000,
             request_headers: 8192,
         },
-        pool: PoolNeeds { core_instances: 8, memories: 1, tables: 2, table_elements: 64 },
+        pool: PoolNeeds { core_instances: 8, memories: 1, tables: 2, table_elements: 1000 },
         inputs: BTreeMap::new(),
         recipe: none,
         attachments: Vec::new(),
