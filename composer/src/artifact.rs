@@ -2,13 +2,15 @@
 //!
 //! Nothing here decides whether the artifact may be run: that is the launcher's reader, by its own rules.
 
-use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use wadoo_signing::envelope::Envelope;
-use wadoo_signing::framing::{Attachment, Layout};
+use wadoo_launcher::open::{SPLIT_ENVELOPE, SPLIT_PAYLOAD};
+use wadoo_signing::envelope::{Envelope, MAX_ENVELOPE_SIZE};
+use wadoo_signing::framing::{Attachment, Layout, MAX_FILE_SIZE};
 use wadoo_signing::manifest::PayloadDigests;
+use wadoo_signing::regular;
 use wadoo_signing::report::{Exit, Report};
 use wadoo_signing::statement::Statement;
 
@@ -39,11 +41,10 @@ impl Parts {
                 .because(error.to_string())
                 .hint("name an artifact that `wadoo compose` wrote")
         };
-        let file = File::open(path).map_err(|error| unreadable(&error))?;
-        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
-        if !metadata.is_file() {
-            return Err(unreadable(&"it is not a regular file"));
+        if path.is_dir() {
+            return Self::read_split(path);
         }
+        let (file, metadata) = regular::open(path).map_err(|error| unreadable(&error))?;
         let layout = Layout::read(&file, metadata.len()).map_err(|error| refused(&error))?;
         let read = |offset: u64, length: u64| -> Result<Vec<u8>, Report> {
             let mut bytes = vec![0; length as usize];
@@ -58,6 +59,33 @@ impl Parts {
             .map(|span| Ok(Attachment { kind: span.kind, bytes: read(span.offset, span.length)? }))
             .collect::<Result<_, Report>>()?;
         Ok(Self { payload: read(0, layout.payload)?, envelope, attachments })
+    }
+
+    /// The split form: a folder with the payload and the envelope.
+    fn read_split(folder: &Path) -> Result<Self, Report> {
+        let read = |name: &str, limit: u64| -> Result<Vec<u8>, Report> {
+            let path = folder.join(name);
+            let failed = |because: String| {
+                Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display()))
+                    .because(because)
+                    .hint("name an artifact, or a folder that `wadoo extract --split` wrote")
+            };
+            let (mut file, metadata) = regular::open(&path).map_err(|error| failed(error.to_string()))?;
+            if metadata.len() > limit {
+                return Err(failed(format!(
+                    "it has {} bytes, more than the limit of {limit}",
+                    metadata.len()
+                )));
+            }
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+            Ok(bytes)
+        };
+        let envelope = Envelope::decode(&read(SPLIT_ENVELOPE, MAX_ENVELOPE_SIZE)?).map_err(|error| {
+            Report::new(Exit::NotTrusted, format!("cannot take `{}` apart", folder.display()))
+                .because(error.to_string())
+        })?;
+        Ok(Self { payload: read(SPLIT_PAYLOAD, MAX_FILE_SIZE)?, envelope, attachments: Vec::new() })
     }
 
     /// Whether the payload is the one that the statement describes.

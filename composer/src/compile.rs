@@ -4,6 +4,8 @@
 //! and CPU features are always explicit: without a target, Cranelift would use whatever the building machine
 //! has, and two machines would give different bytes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use wadoo_launcher::engine;
 use wadoo_signing::manifest::{self, EngineInfo};
 use wadoo_signing::report::{Exit, Report};
@@ -41,6 +43,12 @@ pub enum CompileError {
         /// The engine's words.
         source: wasmtime::Error,
     },
+    /// The compiler met a bug of its own.
+    #[error("cannot compile the composed component for `{target}`: the compiler failed")]
+    Panic {
+        /// The target's triple.
+        target: String,
+    },
 }
 
 /// Compiles `component` for `target`.
@@ -55,8 +63,9 @@ pub fn precompile(component: &[u8], target: &Target) -> Result<Precompiled, Comp
     config.target(target.triple()).map_err(refused)?;
     enable_cpu_features(&mut config, target);
     let engine = Engine::new(&config).map_err(refused)?;
-    let payload = engine
-        .precompile_component(component)
+    // Cranelift asserts where its assumptions fail; that must be told with the target.
+    let payload = catch_unwind(AssertUnwindSafe(|| engine.precompile_component(component)))
+        .map_err(|_| CompileError::Panic { target: target.triple().to_owned() })?
         .map_err(|source| CompileError::Component { target: target.triple().to_owned(), source })?;
     Ok(Precompiled {
         payload,
@@ -83,13 +92,17 @@ fn enable_cpu_features(config: &mut Config, target: &Target) {
 impl From<CompileError> for Report {
     fn from(error: CompileError) -> Self {
         let what = error.to_string();
-        let (CompileError::Target { source, .. } | CompileError::Component { source, .. }) = &error;
-        let report = Self::new(Exit::CouldNot, what).because(format!("{source:#}"));
         match error {
-            CompileError::Target { .. } => report.hint("choose another target with `--target`"),
-            CompileError::Component { .. } => report.hint(
-                "`wadoo plan` says which parts it is made of; leave one out to find which does not compile",
-            ),
+            CompileError::Target { source, .. } => Self::new(Exit::CouldNot, what)
+                .because(format!("{source:#}"))
+                .hint("choose another target with `--target`"),
+            CompileError::Component { source, .. } => {
+                Self::new(Exit::CouldNot, what).because(format!("{source:#}")).hint(PARTS)
+            }
+            CompileError::Panic { .. } => Self::new(Exit::Bug, what).hint(PARTS),
         }
     }
 }
+
+const PARTS: &str =
+    "`wadoo plan` says which parts it is made of; leave one out to find which does not compile";

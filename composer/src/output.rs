@@ -1,55 +1,100 @@
-//! Files that wadoo writes: whole or not at all.
+//! Files that wadoo writes: whole or not at all, and only after everything that can refuse them has not.
 
-use std::fs::{self, Permissions};
-use std::io::Write;
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use wadoo_signing::report::{Exit, Report};
+use tempfile::NamedTempFile;
+use wadoo_signing::report::{Exit, Report, shell};
 
 /// Permissions of what is written: the launcher refuses files that others may write, whatever the umask.
 const MODE: u32 = 0o644;
 
-/// Writes `bytes` to `folder/name` under a temporary name and renames it, so that no reader ever sees a
-/// half-written file and a failure leaves nothing behind.
+/// A complete file that does not have its name yet. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Staged {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+/// Checks that `folder` is one.
+///
+/// # Errors
+///
+/// It is missing, or something else.
+pub fn check_folder(folder: &Path) -> Result<(), Report> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let report = Report::new(Exit::CouldNot, format!("cannot write to `{}`", folder.display()));
+    Err(if folder.exists() {
+        report.because("it is not a folder").hint("name a folder")
+    } else {
+        report
+            .because(format!("the folder `{}` does not exist", folder.display()))
+            .hint(format!("make it: `mkdir -p {}`", shell(folder)))
+    })
+}
+
+/// Writes `bytes` beside where they will be, `folder/name`, under a temporary name.
 ///
 /// # Errors
 ///
 /// The folder is missing or not writable, or the file system is full.
-pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, Report> {
-    let path = folder.join(name);
-    let failed = |error: std::io::Error| failure(folder, &path, &error);
-    if !folder.is_dir() {
-        let report = Report::new(Exit::CouldNot, format!("cannot write `{}`", path.display()));
-        return Err(if folder.exists() {
-            report.because(format!("`{}` is not a folder", folder.display())).hint("name a folder with `-o`")
-        } else {
-            report
-                .because(format!("the folder `{}` does not exist", folder.display()))
-                .hint(format!("make it: `mkdir -p {}`", folder.display()))
-        });
+pub fn stage(folder: &Path, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<Staged, Report> {
+    check_folder(folder)?;
+    let path = folder.join(name.as_ref());
+    let written = tempfile::Builder::new().prefix(".wadoo-").tempfile_in(folder).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.as_file().set_permissions(Permissions::from_mode(MODE))?;
+        file.as_file().sync_all()?;
+        Ok(file)
+    });
+    match written {
+        Ok(file) => Ok(Staged { file, path }),
+        Err(error) => Err(failure(&path, &error)),
     }
-    let mut file = tempfile::Builder::new().prefix(".wadoo-").tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    fs::set_permissions(file.path(), Permissions::from_mode(MODE)).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(path)
 }
 
-fn failure(folder: &Path, path: &Path, error: &std::io::Error) -> Report {
-    use std::io::ErrorKind;
-    let exit = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Exit::HostResource,
-        _ => Exit::CouldNot,
-    };
+impl Staged {
+    /// Where the bytes are now.
+    pub fn file(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Gives the file its name, in place of one that had it, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// The name cannot be given: a folder has it, or it is too long.
+    pub fn commit(self) -> Result<PathBuf, Report> {
+        let Self { file, path } = self;
+        match file.persist(&path) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(failure(&path, &error.error)),
+        }
+    }
+}
+
+/// Writes a file at once.
+///
+/// # Errors
+///
+/// Those of [`stage`] and [`Staged::commit`].
+pub fn write(folder: &Path, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<PathBuf, Report> {
+    stage(folder, name, bytes)?.commit()
+}
+
+fn failure(path: &Path, error: &io::Error) -> Report {
+    let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    let exit = if full { Exit::HostResource } else { Exit::CouldNot };
     let report = Report::new(exit, format!("cannot write `{}`", path.display())).because(error.to_string());
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            report.hint(format!("make room in `{}`, or name another folder with `-o`", folder.display()))
-        }
+        _ if full => report.hint("make room, or choose another folder"),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            report.hint("name a folder that you may write with `-o`")
+            report.hint("choose a folder that you may write")
         }
         _ => report,
     }
@@ -57,6 +102,8 @@ fn failure(folder: &Path, path: &Path, error: &std::io::Error) -> Report {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -79,9 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_cannot_be_written_leaves_nothing_behind() {
+    fn what_is_not_committed_leaves_nothing_behind() {
         let root = tempfile::tempdir().unwrap();
-        write(root.path(), &"n".repeat(300), b"x").unwrap_err();
+        drop(stage(root.path(), "a", b"x").unwrap());
+        write(root.path(), "n".repeat(300), b"x").unwrap_err();
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

@@ -29,7 +29,7 @@ use crate::inputs::{self, Inputs};
 use crate::keys::Signers;
 use crate::link::{self, Linked};
 use crate::plan::{self, Plan};
-use crate::recipe::{self, Recipe};
+use crate::recipe::Recipe;
 use crate::target::Target;
 
 /// A recipe whose every import is decided.
@@ -88,13 +88,12 @@ impl fmt::Display for LoadedBack {
     }
 }
 
-/// Reads a recipe and its parts and decides every import.
+/// Reads a recipe's parts and decides every import.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the recipe, its inputs or their wiring.
-pub fn plan(file: &Path) -> Result<Planned, Vec<Report>> {
-    let recipe = recipe::read(file)?;
+/// Everything that is wrong with the inputs or their wiring.
+pub fn plan(recipe: Recipe) -> Result<Planned, Vec<Report>> {
     let inputs = inputs::read(&recipe)?;
     let plan = plan::plan(&recipe, &inputs)?;
     Ok(Planned { recipe, inputs, plan })

@@ -1,18 +1,20 @@
 //! Waiting for a change of the files that a composition was made from.
 //!
 //! Folders are watched, not files: editors and compilers replace a file by a rename, and a watched inode would
-//! be the one that went away.
+//! be the one that went away. A file behind a link is watched in both places.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use wadoo_signing::report::{Exit, Report};
 
-/// A change is over when nothing more happened for so long: a compiler writes a file in many pieces.
+/// A change is over when nothing more happened to the files for so long: a compiler writes one in many pieces.
 const QUIET: Duration = Duration::from_millis(80);
+/// A change is taken up after so long even if it does not end.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// A watch over some files.
 pub struct Watch {
@@ -36,28 +38,35 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Watches `files` from now on, and no others.
+    /// Watches `files` from now on, and no others. A file whose folder is missing is waited for where that
+    /// folder would be.
     ///
     /// # Errors
     ///
-    /// The system watches no more files.
+    /// The system watches no more files; those that it does are watched.
     pub fn follow(&mut self, files: &[PathBuf]) -> Result<(), Report> {
-        self.files = files.iter().map(|file| absolute(file)).collect();
+        self.files = files.iter().flat_map(|file| watched(file)).collect();
         let folders: BTreeSet<PathBuf> =
             self.files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
-        for gone in self.folders.difference(&folders) {
+        for gone in self.folders.difference(&folders).cloned().collect::<Vec<_>>() {
             // A folder that was removed is not watched any more anyway.
-            let _ = self.watcher.unwatch(gone);
+            let _ = self.watcher.unwatch(&gone);
+            self.folders.remove(&gone);
         }
-        for new in folders.difference(&self.folders) {
-            self.watcher.watch(new, RecursiveMode::NonRecursive).map_err(|error| failed(&error))?;
+        let mut result = Ok(());
+        for new in folders {
+            if self.folders.contains(&new) {
+                continue;
+            }
+            match self.watcher.watch(&new, RecursiveMode::NonRecursive) {
+                Ok(()) => drop(self.folders.insert(new)),
+                Err(error) => result = Err(failed(&error)),
+            }
         }
-        self.folders = folders;
-        Ok(())
+        result
     }
 
-    /// Waits until one of the files changed and all is quiet again. `false` if nothing will ever change any
-    /// more.
+    /// Waits until one of the files changed and is quiet again. `false` if nothing will ever change any more.
     pub fn changed(&self) -> bool {
         loop {
             let Ok(event) = self.events.recv() else { return false };
@@ -65,10 +74,14 @@ impl Watch {
                 break;
             }
         }
+        let begin = Instant::now();
+        let mut last = begin;
         loop {
-            match self.events.recv_timeout(QUIET) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => return true,
+            let quiet = QUIET.saturating_sub(last.elapsed()).min(MAX_WAIT.saturating_sub(begin.elapsed()));
+            match self.events.recv_timeout(quiet) {
+                Ok(event) if self.concerns(&event) => last = Instant::now(),
+                Ok(_) if last.elapsed() < QUIET && begin.elapsed() < MAX_WAIT => {}
+                Ok(_) | Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
@@ -84,18 +97,29 @@ impl Watch {
     }
 }
 
-/// The path that events name: absolute, through no link.
-fn absolute(file: &Path) -> PathBuf {
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    file.file_name().map_or(folder.clone(), |name| folder.join(name))
+/// The paths whose events concern a file, as events name them: itself in its folder, what it is a link to, and,
+/// where its folder is missing, the missing folder.
+fn watched(file: &Path) -> Vec<PathBuf> {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let mut paths: Vec<PathBuf> = file
+        .ancestors()
+        .find_map(|path| {
+            let folder = path.parent()?.canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        })
+        .into_iter()
+        .collect();
+    paths.extend(file.canonicalize().ok());
+    paths
 }
 
 fn failed(error: &notify::Error) -> Report {
-    Report::new(Exit::HostResource, "cannot watch the inputs for changes")
-        .because(error.to_string())
-        .hint("raise the limit: `sysctl fs.inotify.max_user_watches`")
+    let report =
+        Report::new(Exit::HostResource, "cannot watch the inputs for changes").because(error.to_string());
+    match error.kind {
+        ErrorKind::MaxFilesWatch => {
+            report.hint("raise the limit: `sysctl -w fs.inotify.max_user_watches=524288`")
+        }
+        _ => report,
+    }
 }

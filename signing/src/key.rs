@@ -4,7 +4,6 @@
 //! Invariant: a `PublicKey` is never weak. A small-order key would "verify" any message.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -15,6 +14,7 @@ use ed25519_dalek::pkcs8::{
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 
 use crate::digest::{Sha256Digest, hex, unhex};
+use crate::regular;
 use crate::report::{Exit, Report};
 
 /// Greatest length of a PEM file, in bytes. An Ed25519 key has about 120.
@@ -245,7 +245,7 @@ fn read_text(path: &Path) -> Result<String, Report> {
         _ => failed(error.to_string()),
     };
     let mut text = String::new();
-    let file = File::open(path).map_err(told)?;
+    let (file, _) = regular::open(path).map_err(told)?;
     let length = file.take(MAX_PEM_SIZE + 1).read_to_string(&mut text).map_err(told)?;
     if length as u64 > MAX_PEM_SIZE {
         return Err(failed(format!("it is longer than {MAX_PEM_SIZE} bytes, the limit for a key")));

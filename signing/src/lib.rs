@@ -12,6 +12,7 @@ pub mod key;
 pub mod manifest;
 pub mod ownership;
 pub mod policy;
+pub mod regular;
 pub mod report;
 pub mod statement;
 pub mod trust;

@@ -3,10 +3,12 @@
 //! Folders and files that decide trust must belong to root or to the effective user, and nobody else may
 //! write them. So root under `sudo` never believes a user's store. Files are checked once opened.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+
+use crate::regular;
 
 /// Why a file or folder is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,7 @@ impl From<io::Error> for OwnershipError {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
             io::ErrorKind::InvalidData => Self::NotText,
+            io::ErrorKind::IsADirectory => Self::Kind("regular file"),
             _ => Self::Io(error),
         }
     }
@@ -72,11 +75,7 @@ pub fn check_folder(path: &Path) -> Result<(), OwnershipError> {
 ///
 /// It is not there, no regular file, too long, no text, or somebody else may have written it.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, OwnershipError> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(OwnershipError::Kind("regular file"));
-    }
+    let (file, metadata) = regular::open(path)?;
     check(&metadata)?;
     let mut text = String::new();
     let length = file.take(limit + 1).read_to_string(&mut text)? as u64;

@@ -4,6 +4,7 @@
 //! return `thiserror` enums; each converts into a `Report` where a binary prints it.
 
 use std::fmt;
+use std::path::Path;
 
 /// Exit codes, the same in `wadoo` and `launcher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,5 +108,28 @@ impl fmt::Display for Place {
             self.text.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         writeln!(f, "    | {}", self.text)?;
         writeln!(f, "    | {pad}{}", "^".repeat(self.width))
+    }
+}
+
+/// A path as it can be pasted into a shell: in single quotes where it needs them.
+pub fn shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&byte);
+    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_where_a_shell_would_split_them() {
+        assert_eq!(shell(Path::new("out/shop-1.cwasm")), "out/shop-1.cwasm");
+        assert_eq!(shell(Path::new("my out/a.cwasm")), "'my out/a.cwasm'");
+        assert_eq!(shell(Path::new("it's")), "'it'\\''s'");
+        assert_eq!(shell(Path::new("-f")), "'-f'");
     }
 }

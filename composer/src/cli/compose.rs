@@ -1,16 +1,16 @@
 //! `wadoo compose`: the whole line, and what its last lines say.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use wadoo_signing::manifest::Manifest;
-use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::report::{Exit, Report, shell};
 
-use super::{Emit, Outcome, RecipeArgument, Talk, print_data};
-use crate::keys::{self, Purpose, Signers};
-use crate::output;
+use super::{Emit, Outcome, RecipeArgument, Talk, json_line, print_data};
+use crate::keys::{self, Declared, Purpose, Signers};
+use crate::output::{self, Staged};
 use crate::pipeline::{self, Artifact, Composed, LoadedBack};
 use crate::target::{TRIPLES, Target};
 
@@ -39,31 +39,44 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// One file that was written.
-struct Written {
-    path: PathBuf,
+/// One artifact, written or about to be.
+struct Made {
     artifact: Artifact,
+    staged: Staged,
+    path: PathBuf,
     loaded: LoadedBack,
 }
 
 pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
-    let composed = pipeline::link(pipeline::plan(&arguments.recipe.file())?)?;
+    let recipe = crate::recipe::read(&arguments.recipe.file())?;
+    // Neither depends on the other, and a user wants to hear of both.
+    let declared = match arguments.emit {
+        Emit::Wasm => Ok(Declared::Development),
+        Emit::Cwasm | Emit::Both => keys::declared(&recipe, Purpose::of_process(arguments.release)),
+    };
+    let folder = output::check_folder(&arguments.output).map_err(|report| vec![report]);
+    let (composed, declared) = all(pipeline::plan(recipe).and_then(pipeline::link), all(declared, folder))?;
+    let (declared, ()) = declared;
     let targets = targets(arguments, &composed)?;
     if arguments.dry_run {
         print_data(&dry_run(arguments, &composed, &targets))?;
         return Ok(Exit::Done);
     }
 
-    let mut component = None;
-    if arguments.emit != Emit::Cwasm {
-        let name = format!("{}.wasm", composed.recipe.app.name);
-        let path =
-            output::write(&arguments.output, &name, &composed.linked.bytes).map_err(|report| vec![report])?;
-        component = Some(path);
-    }
-    let mut written = Vec::new();
+    // Everything is made before anything gets its name: a refusal leaves the folder as it was.
+    let component = match arguments.emit {
+        Emit::Cwasm => None,
+        Emit::Wasm | Emit::Both => {
+            let name = format!("{}.wasm", composed.recipe.app.name);
+            Some(
+                output::stage(&arguments.output, name, &composed.linked.bytes)
+                    .map_err(|report| vec![report])?,
+            )
+        }
+    };
+    let mut made = Vec::new();
     if arguments.emit != Emit::Wasm {
-        let signers = keys::signers(&composed.recipe, Purpose::of_process(arguments.release))?;
+        let signers = declared.signers().map_err(|report| vec![report])?;
         if let Some(file) = &signers.made {
             talk.say(&format!(
                 "made a development key: {} (trusted by this user's launcher only)",
@@ -72,15 +85,30 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
         }
         for target in &targets {
             talk.say(&format!("compiling {} for {}", composed.recipe.app.name, target.triple()));
-            written.push(write_artifact(arguments, &composed, target, targets.len() > 1, &signers)?);
+            made.push(make(arguments, &composed, target, targets.len() > 1, &signers)?);
         }
     }
+    let component = component.map(Staged::commit).transpose().map_err(|report| vec![report])?;
+    let written =
+        made.into_iter().map(Made::commit).collect::<Result<Vec<_>, _>>().map_err(|report| vec![report])?;
     print_data(&if arguments.json {
         as_json(&composed, component.as_ref(), &written)
     } else {
-        as_text(&composed, component.as_ref(), &written)
+        as_text(&composed, component.as_deref(), &written)
     })?;
     Ok(Exit::Done)
+}
+
+/// Both results, or the problems of both.
+fn all<A, B>(a: Result<A, Vec<Report>>, b: Result<B, Vec<Report>>) -> Result<(A, B), Vec<Report>> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(mut a), Err(b)) => {
+            a.extend(b);
+            Err(a)
+        }
+        (Err(reports), Ok(_)) | (Ok(_), Err(reports)) => Err(reports),
+    }
 }
 
 /// The one target of the flag, or those of the recipe.
@@ -103,33 +131,65 @@ fn targets(arguments: &Arguments, composed: &Composed) -> Result<Vec<Target>, Ve
     }])
 }
 
-fn write_artifact(
+/// Compiles and signs for one target, and reads the result back before it gets its name.
+fn make(
     arguments: &Arguments,
     composed: &Composed,
     target: &Target,
     several: bool,
     signers: &Signers,
-) -> Result<Written, Vec<Report>> {
+) -> Result<Made, Vec<Report>> {
     let artifact = pipeline::build(composed, target, signers)?;
     let name = artifact_name(composed, target, several);
-    let path = output::write(&arguments.output, &name, &artifact.bytes).map_err(|report| vec![report])?;
-    let loaded = pipeline::load_back(&path, signers).map_err(|report| vec![report])?;
-    Ok(Written { path, artifact, loaded })
+    let path = arguments.output.join(&name);
+    let staged = output::stage(&arguments.output, name, &artifact.bytes).map_err(|report| vec![report])?;
+    let loaded = pipeline::load_back(staged.file(), signers).map_err(|report| vec![report])?;
+    Ok(Made { artifact, staged, path, loaded })
+}
+
+/// An artifact that has its name.
+struct Written {
+    artifact: Artifact,
+    path: PathBuf,
+    loaded: LoadedBack,
+}
+
+impl Made {
+    fn commit(self) -> Result<Written, Report> {
+        let Self { artifact, staged, path, loaded } = self;
+        staged.commit()?;
+        Ok(Written { artifact, path, loaded })
+    }
 }
 
 fn dry_run(arguments: &Arguments, composed: &Composed, targets: &[Target]) -> String {
     let app = &composed.recipe.app;
-    let mut text =
-        format!("would compose {} {} from {} parts\n", app.name, app.version, composed.inputs.len());
-    let folder = arguments.output.display();
+    let mut files = Vec::new();
     if arguments.emit != Emit::Cwasm {
-        let _ = writeln!(text, "would write   {folder}/{}.wasm", app.name);
+        files.push(arguments.output.join(format!("{}.wasm", app.name)));
     }
     if arguments.emit != Emit::Wasm {
-        for target in targets {
-            let name = artifact_name(composed, target, targets.len() > 1);
-            let _ = writeln!(text, "would write   {folder}/{name} for {target}");
-        }
+        files.extend(
+            targets
+                .iter()
+                .map(|target| arguments.output.join(artifact_name(composed, target, targets.len() > 1))),
+        );
+    }
+    if arguments.json {
+        return json_line(json!({
+            "dryRun": true,
+            "app": app.name.to_string(),
+            "version": app.version.to_string(),
+            "wouldWrite": files,
+            "targets": targets.iter().map(Target::triple).collect::<Vec<_>>(),
+            "imports": composed.linked.imports,
+            "exports": composed.linked.exports,
+        }));
+    }
+    let mut text =
+        format!("would compose {} {} from {} parts\n", app.name, app.version, composed.inputs.len());
+    for file in files {
+        let _ = writeln!(text, "would write   {}", file.display());
     }
     let _ = writeln!(text, "imports       {}", imports(composed));
     text
@@ -147,10 +207,15 @@ fn imports(composed: &Composed) -> String {
     composed.linked.imports.iter().map(String::as_str).collect::<Vec<_>>().join("\n              ")
 }
 
-fn as_text(composed: &Composed, component: Option<&PathBuf>, written: &[Written]) -> String {
+fn as_text(composed: &Composed, component: Option<&Path>, written: &[Written]) -> String {
     let mut text = String::new();
     if let Some(path) = component {
-        let _ = writeln!(text, "component     {} ({})", path.display(), size(composed.linked.bytes.len()));
+        let bytes = &composed.linked.bytes;
+        let _ = writeln!(text, "component     {} ({})", path.display(), size(bytes.len()));
+        let _ = writeln!(text, "digest        {}", Sha256Digest::of(bytes));
+        if written.is_empty() {
+            let _ = writeln!(text, "imports       {}", imports(composed));
+        }
     }
     for one in written {
         let Artifact { bytes, manifest, payload, identity, signers, .. } = &one.artifact;
@@ -164,17 +229,16 @@ fn as_text(composed: &Composed, component: Option<&PathBuf>, written: &[Written]
         }
         let _ = writeln!(text, "imports       {}", imports(composed));
         let _ = writeln!(text, "checked       {}", one.loaded);
-        let _ = writeln!(text, "run           {}", run_command(manifest, &one.path));
+        if !manifest.development {
+            let _ = writeln!(
+                text,
+                "trust         a folder with the signer's public key: `wadoo key trust FILE.pub.pem --trust DIR`"
+            );
+        }
+        let trust = if manifest.development { "" } else { "--trust DIR " };
+        let _ = writeln!(text, "run           launcher {trust}{}", shell(&one.path));
     }
     text
-}
-
-/// The command that starts the artifact, with what the reader has to fill in.
-fn run_command(manifest: &Manifest, path: &std::path::Path) -> String {
-    match manifest.development {
-        true => format!("launcher {}", path.display()),
-        false => format!("launcher --trust DIR {}    (DIR holds the signer's public key)", path.display()),
-    }
 }
 
 /// A length for people.
@@ -199,18 +263,20 @@ fn as_json(composed: &Composed, component: Option<&PathBuf>, written: &[Written]
                 "signers": one.artifact.signers.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "development": one.artifact.manifest.development,
                 "loaded": one.loaded == LoadedBack::Loaded,
+                "checked": one.loaded.to_string(),
                 "compileMicroseconds": one.artifact.compile_time.as_micros() as u64,
             })
         })
         .collect();
-    let result = json!({
-        "schema": 1,
+    json_line(json!({
         "app": composed.recipe.app.name.to_string(),
         "version": composed.recipe.app.version.to_string(),
-        "component": component,
+        "component": component.map(|path| {
+            let bytes = &composed.linked.bytes;
+            json!({ "path": path, "size": bytes.len(), "digest": Sha256Digest::of(bytes) })
+        }),
         "imports": composed.linked.imports,
         "exports": composed.linked.exports,
         "artifacts": artifacts,
-    });
-    format!("{result}\n")
+    }))
 }

@@ -17,12 +17,12 @@ use wadoo_signing::key::SigningKey;
 use wadoo_signing::manifest::{Manifest, Trigger};
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report};
-use wadoo_signing::trust::{Surroundings, TrustStore, UserFolder};
+use wadoo_signing::trust::TrustStore;
 
 use super::{Outcome, RecipeArgument, Talk, print_data, print_reports};
-use crate::keys::Signers;
+use crate::keys::{self, Signers};
 use crate::watch::Watch;
-use crate::{output, pipeline};
+use crate::{output, pipeline, recipe};
 
 /// How long running requests may take at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -40,12 +40,21 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
-    let folder = tempfile::tempdir().map_err(|error| no_resource("make a temporary folder", &error))?;
+    let folder = tempfile::tempdir().map_err(|error| {
+        vec![
+            Report::new(Exit::HostResource, "cannot make a temporary folder")
+                .because(error.to_string())
+                .hint("set `TMPDIR` to a folder that you may write"),
+        ]
+    })?;
     // The address first: whether it is free is known at once, composing takes a while.
     let bound = Bound::bind(arguments.addr).map_err(|error| vec![Report::from(error)])?;
     let session = Session::start(arguments.recipe.file(), folder.path(), talk)?;
-    let watch = Watch::start(&session.inputs()).map_err(|report| vec![report])?;
+    // Watched before it is composed, so that no change between the two is missed; told after, because what is
+    // wrong with the recipe explains itself better.
+    let watch = Watch::start(&session.inputs());
     let built = session.build()?;
+    let watch = watch.map_err(|report| vec![report])?;
     let runtime = server::runtime().map_err(|error| no_resource("start", &error))?;
     runtime.block_on(async {
         let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
@@ -89,19 +98,17 @@ struct Session {
 
 impl Session {
     fn start(recipe: PathBuf, folder: &Path, talk: &Talk) -> Result<Self, Vec<Report>> {
-        let key = UserFolder::of(&Surroundings::of_process()).and_then(|user| user.development_key());
-        let (key, made) = key.map_err(|report| vec![report])?;
-        if let Some(file) = &made {
+        let signers = keys::development().map_err(|report| vec![report])?;
+        if let Some(file) = &signers.made {
             talk.say(&format!("made a development key: {}", file.display()));
         }
-        let signers = Signers { keys: vec![key], development: true, made };
         Ok(Self { recipe, folder: folder.to_owned(), signers })
     }
 
     /// The recipe and its parts, as far as the recipe can be read.
     fn inputs(&self) -> Vec<PathBuf> {
         let mut files = vec![self.recipe.clone()];
-        if let Ok(recipe) = crate::recipe::read(&self.recipe) {
+        if let Ok(recipe) = recipe::read(&self.recipe) {
             let folder = self.recipe.parent().unwrap_or(Path::new(""));
             files.extend(recipe.components.values().map(|part| folder.join(&part.path.value)));
         }
@@ -111,7 +118,7 @@ impl Session {
     /// The whole line: compose, sign, write, open, verify, load, link.
     fn build(&self) -> Result<Built, Vec<Report>> {
         let begin = Instant::now();
-        let composed = pipeline::link(pipeline::plan(&self.recipe)?)?;
+        let composed = pipeline::link(pipeline::plan(recipe::read(&self.recipe)?)?)?;
         if matches!(composed.linked.trigger, Trigger::Command02 | Trigger::Command03) {
             let what = format!("cannot serve `{}`: it is a command", composed.recipe.app.name);
             let hint = format!("compose and run it: `wadoo compose {}`", self.recipe.display());

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 use wadoo_launcher::open::{SPLIT_ENVELOPE, SPLIT_PAYLOAD};
 use wadoo_signing::envelope;
 use wadoo_signing::report::{Exit, Report};
 
 use super::compose::size;
-use super::{Outcome, print_data};
+use super::{Outcome, json_line, print_data};
 use crate::artifact::Parts;
 use crate::output;
 
@@ -22,6 +23,9 @@ pub(crate) struct Arguments {
     /// The folder to write to; it is made.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
     /// Write the split form only, which `launcher DIR` runs: `payload` and `manifest.dsse.json`.
     #[arg(long)]
     split: bool,
@@ -44,10 +48,10 @@ fn extract(arguments: &Arguments) -> Result<String, Report> {
         Report::new(Exit::CouldNot, format!("cannot make the folder `{}`", folder.display()))
             .because(error.to_string())
     })?;
-    let mut text = String::new();
+    let mut written = Vec::new();
     let mut write = |name: &str, bytes: &[u8]| -> Result<(), Report> {
         let path = output::write(folder, name, bytes)?;
-        text.push_str(&format!("{} ({})\n", path.display(), size(bytes.len())));
+        written.push((path, bytes.len()));
         Ok(())
     };
     write(SPLIT_PAYLOAD, &parts.payload)?;
@@ -63,5 +67,10 @@ fn extract(arguments: &Arguments) -> Result<String, Report> {
             write(&format!("attachment-{index}-kind-{}", attachment.kind), &attachment.bytes)?;
         }
     }
-    Ok(text)
+    if arguments.json {
+        let files: Vec<_> =
+            written.iter().map(|(path, size)| json!({ "path": path, "size": size })).collect();
+        return Ok(json_line(json!({ "files": files })));
+    }
+    Ok(written.iter().map(|(path, bytes)| format!("{} ({})\n", path.display(), size(*bytes))).collect())
 }

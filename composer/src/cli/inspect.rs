@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use wadoo_launcher::open::SPLIT_ENVELOPE;
 use wadoo_signing::manifest::{Grant, Manifest};
-use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::regular;
+use wadoo_signing::report::{Exit, Report, shell};
 use wadoo_signing::statement::Statement;
 
 use super::compose::size;
-use super::{Outcome, print_data};
+use super::{Outcome, json_line, print_data};
 use crate::artifact::Parts;
 use crate::inputs::MAX_COMPONENT_SIZE;
-use crate::pipeline;
+use crate::{pipeline, recipe};
 
 /// The options of `wadoo inspect`.
 #[derive(Debug, Args)]
@@ -32,7 +34,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let file = &arguments.file;
-    let text = if file.is_dir() || file.extension().is_some_and(|extension| extension == "toml") {
+    let recipe = file.is_dir() && !file.join(SPLIT_ENVELOPE).exists();
+    let text = if recipe || file.extension().is_some_and(|extension| extension == "toml") {
         inspect_recipe(arguments)?
     } else {
         inspect_file(arguments).map_err(|report| vec![report])?
@@ -44,8 +47,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 fn inspect_recipe(arguments: &Arguments) -> Result<String, Vec<Report>> {
     let file =
         if arguments.file.is_dir() { arguments.file.join("recipe.toml") } else { arguments.file.clone() };
-    let composed = pipeline::link(pipeline::plan(&file)?)?;
     if arguments.wat {
+        let composed = pipeline::link(pipeline::plan(recipe::read(&file)?)?)?;
         return wat(&file, &composed.linked.bytes).map_err(|report| vec![report]);
     }
     Err(vec![
@@ -53,7 +56,7 @@ fn inspect_recipe(arguments: &Arguments) -> Result<String, Vec<Report>> {
             .because("a recipe says nothing of itself before it is composed")
             .hint(format!(
                 "`wadoo plan {0}` shows its imports, `wadoo inspect --wat {0}` its text",
-                file.display()
+                shell(&file)
             )),
     ])
 }
@@ -61,8 +64,8 @@ fn inspect_recipe(arguments: &Arguments) -> Result<String, Vec<Report>> {
 fn inspect_file(arguments: &Arguments) -> Result<String, Report> {
     let file = &arguments.file;
     let mut start = [0; 4];
-    let is_wasm =
-        fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"\0asm";
+    let is_wasm = regular::open(file).and_then(|(mut file, _)| file.read_exact(&mut start)).is_ok()
+        && start == *b"\0asm";
     if is_wasm && arguments.wat {
         let length = fs::metadata(file).map_or(0, |metadata| metadata.len());
         if length > MAX_COMPONENT_SIZE {
@@ -78,7 +81,7 @@ fn inspect_file(arguments: &Arguments) -> Result<String, Report> {
     if is_wasm {
         return Err(Report::new(Exit::Usage, format!("cannot inspect `{}`", file.display()))
             .because("it is WebAssembly, which has no manifest")
-            .hint(format!("`wadoo inspect --wat {}` prints it", file.display())));
+            .hint(format!("`wadoo inspect --wat {}` prints it", shell(file))));
     }
     let parts = Parts::read(file)?;
     if arguments.wat {
@@ -96,15 +99,13 @@ fn inspect_file(arguments: &Arguments) -> Result<String, Report> {
     let signers: Vec<String> = parts.envelope.signatures().iter().map(|one| one.key.to_string()).collect();
     let identity = Statement::identity(parts.envelope.statement());
     if arguments.json {
-        let result = json!({
-            "schema": 1,
+        return Ok(json_line(json!({
             "verified": false,
             "identity": identity,
             "claimedSigners": signers,
             "payload": statement.payload,
             "manifest": statement.manifest,
-        });
-        return Ok(format!("{result:#}\n"));
+        })));
     }
     Ok(show(&statement.manifest, &identity.to_string(), &signers))
 }

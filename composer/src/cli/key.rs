@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use wadoo_signing::key::{self, KeyError, PublicKey, SigningKey};
-use wadoo_signing::report::{Exit, Report};
-use wadoo_signing::trust::{self, Surroundings, UserFolder};
+use wadoo_signing::ownership::{self, OwnershipError};
+use wadoo_signing::report::{Exit, Report, shell};
+use wadoo_signing::trust::{self, Surroundings, TrustPlace};
 
-use super::{Outcome, print_data};
+use super::{Outcome, json_line, print_data};
 
 /// The commands of `wadoo key`.
 #[derive(Debug, Subcommand)]
@@ -27,6 +28,9 @@ pub(crate) struct New {
     /// The file of the private half.
     #[arg(value_name = "FILE.pem", default_value = "signing.pem")]
     file: PathBuf,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// The options of `wadoo key show`.
@@ -46,14 +50,17 @@ pub(crate) struct Trust {
     /// A public key.
     #[arg(value_name = "FILE.pub.pem")]
     file: PathBuf,
-    /// The trust store; without it, this user's own.
+    /// The trust store; without it, the one that this user's launcher reads.
     #[arg(long, value_name = "DIR")]
     trust: Option<PathBuf>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(command: &Command) -> Outcome {
     let text = match command {
-        Command::New(arguments) => new(&arguments.file),
+        Command::New(arguments) => new(&arguments.file, arguments.json),
         Command::Show(arguments) => show(&arguments.file, arguments.json),
         Command::Trust(arguments) => trust(arguments),
     };
@@ -61,11 +68,23 @@ pub(crate) fn run(command: &Command) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn new(file: &Path) -> Result<String, Report> {
+fn new(file: &Path, as_json: bool) -> Result<String, Report> {
     let key = SigningKey::generate().map_err(|error| error.report(&file.display().to_string()))?;
     let public = file.with_extension("pub.pem");
+    // Both names before either file: half a pair beside another key's half would be worse than none.
+    for path in [file, &public] {
+        if path.symlink_metadata().is_ok() {
+            return Err(Report::new(Exit::CouldNot, format!("cannot write the key `{}`", path.display()))
+                .because("the file is there already, and a key is never replaced")
+                .hint("name another file, or move that one away"));
+        }
+    }
     trust::write_private(file, &key)?;
     trust::write_public(&public, &key.public())?;
+    if as_json {
+        let id = key.public().id().to_string();
+        return Ok(json_line(json!({ "id": id, "private": file, "public": public })));
+    }
     Ok(format!(
         "private   {} (keep it secret)\npublic    {}\nkey id    {}\n",
         file.display(),
@@ -91,8 +110,7 @@ fn show(file: &Path, as_json: bool) -> Result<String, Report> {
     let (public, private) = read_any(file)?;
     let pem = public.to_pem().map_err(|error| error.report(&file.display().to_string()))?;
     if as_json {
-        let result = json!({ "schema": 1, "id": public.id().to_string(), "private": private, "public": pem });
-        return Ok(format!("{result}\n"));
+        return Ok(json_line(json!({ "id": public.id().to_string(), "private": private, "public": pem })));
     }
     let kind = if private { "private (keep it secret)" } else { "public" };
     Ok(format!("kind      {kind}, Ed25519\nkey id    {}\n\n{pem}", public.id()))
@@ -105,14 +123,35 @@ fn trust(arguments: &Trust) -> Result<String, Report> {
         return Err(KeyError::Kind { found: "PRIVATE KEY".to_owned(), expected: "PUBLIC KEY" }
             .report(&file.display().to_string()));
     }
-    let store = match &arguments.trust {
-        Some(folder) => folder.clone(),
-        None => UserFolder::of(&Surroundings::of_process())?.trusted(),
-    };
-    let path = store.join(format!("{}.pem", public.id()));
-    if path.exists() {
-        return Ok(format!("trusted already: {}\n", path.display()));
+    // Where the launcher of this user would look, by its own rules: a key anywhere else would be of no use.
+    let place = TrustPlace::resolve(arguments.trust.as_deref(), &Surroundings::of_process())?;
+    let store = place.folder();
+    if store.exists() {
+        ownership::check_folder(store).map_err(|error| unusable(store, &error))?;
     }
-    trust::write_public(&path, &public)?;
-    Ok(format!("trusted   {}\nkey id    {}\n", path.display(), public.id()))
+    let path = store.join(format!("{}.pem", public.id()));
+    let already = path.exists();
+    if already && key::read_public(&path)? != public {
+        return Err(Report::new(Exit::CouldNot, format!("cannot trust `{}`", file.display()))
+            .because(format!("`{}` has its name and holds another key", path.display()))
+            .hint(format!("remove it: `rm {}`", shell(&path))));
+    }
+    if !already {
+        trust::write_public(&path, &public)?;
+    }
+    if arguments.json {
+        return Ok(json_line(json!({ "id": public.id().to_string(), "path": path, "already": already })));
+    }
+    let word = if already { "trusted already:" } else { "trusted  " };
+    Ok(format!("{word} {}\nkey id    {}\n", path.display(), public.id()))
+}
+
+fn unusable(store: &Path, error: &OwnershipError) -> Report {
+    let report =
+        Report::new(Exit::NotTrusted, format!("the trust store `{}` cannot be used", store.display()))
+            .because(error.to_string());
+    match error.hint(store) {
+        Some(hint) => report.hint(hint),
+        None => report,
+    }
 }

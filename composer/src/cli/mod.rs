@@ -13,11 +13,12 @@ mod sign;
 mod verify;
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wadoo_launcher::engine;
 use wadoo_signing::report::{Exit, Report};
 
 /// Compose WebAssembly components, compile them ahead of time, sign them.
@@ -25,7 +26,7 @@ use wadoo_signing::report::{Exit, Report};
 /// A recipe names components; wadoo links them by type into one, compiles it for its target, signs it, and
 /// writes `<app>.cwasm`, which `launcher` verifies and serves.
 #[derive(Debug, Parser)]
-#[command(name = "wadoo", version, long_version = long_version(), max_term_width = 110, after_help = EXAMPLES)]
+#[command(name = "wadoo", version = version(), max_term_width = 110, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     talk: Talk,
@@ -37,9 +38,9 @@ const EXAMPLES: &str = "\
 Examples:
   wadoo dev recipes/wadoocore/recipe.toml        compose, sign with a development key, serve, swap on change
   wadoo plan recipe.toml                         every import of every part, and what was decided
-  wadoo compose recipe.toml -o out               write out/<app>.cwasm
+  wadoo compose recipe.toml                      write <app>.cwasm
   wadoo key new signing.pem                      make a signing key; then `[sign] keys = [\"file:signing.pem\"]`
-  wadoo verify out/shop.cwasm --trust trusted/   check signature and every digest
+  wadoo verify shop.cwasm --trust trusted/       check signature and every digest
 
 Exit codes:
   0 done   1 could not   2 usage   3 refused: not trusted   4 refused: incompatible   5 host resource   70 bug";
@@ -99,7 +100,7 @@ pub(crate) enum Emit {
     Both,
 }
 
-fn long_version() -> &'static str {
+fn version() -> &'static str {
     concat!(env!("CARGO_PKG_VERSION"), "\nwasmtime 48.0.8\nrecipe format 1, artifact format 1")
 }
 
@@ -108,23 +109,45 @@ pub(crate) type Outcome = Result<Exit, Vec<Report>>;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    note_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    debug_assert!(long_version().contains(engine::WASMTIME_VERSION));
-    let outcome = match cli.command {
-        Command::Compose(arguments) => compose::run(&arguments, &cli.talk),
-        Command::Plan(arguments) => plan::run(&arguments),
-        Command::Dev(arguments) => dev::run(&arguments, &cli.talk),
-        Command::Key(command) => key::run(&command),
-        Command::Sign(arguments) => sign::run(&arguments, &cli.talk),
-        Command::Verify(arguments) => verify::run(&arguments),
-        Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Extract(arguments) => extract::run(&arguments),
-    };
-    let exit = outcome.unwrap_or_else(|reports| print_reports(&reports));
-    ExitCode::from(exit as u8)
+    match catch_unwind(AssertUnwindSafe(|| dispatch(&cli))) {
+        Ok(outcome) => ExitCode::from(outcome.unwrap_or_else(|reports| print_reports(&reports)) as u8),
+        Err(_) => ExitCode::from(print_reports(&[bug()]) as u8),
+    }
+}
+
+fn dispatch(cli: &Cli) -> Outcome {
+    match &cli.command {
+        Command::Compose(arguments) => compose::run(arguments, &cli.talk),
+        Command::Plan(arguments) => plan::run(arguments),
+        Command::Dev(arguments) => dev::run(arguments, &cli.talk),
+        Command::Key(command) => key::run(command),
+        Command::Sign(arguments) => sign::run(arguments, &cli.talk),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Extract(arguments) => extract::run(arguments),
+    }
+}
+
+/// Where the last panic was, for the report of one that nobody contained.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Keeps panics from the user's eyes: one that is contained is told by who contained it, any other by [`bug`].
+fn note_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();
+    }));
+}
+
+fn bug() -> Report {
+    let panic = PANIC.lock().unwrap_or_else(PoisonError::into_inner).replace('\n', " ");
+    Report::new(Exit::Bug, "wadoo met a bug of its own")
+        .because(panic)
+        .hint("report it with this text and the recipe; nothing was written")
 }
 
 /// clap's own words for help, version and wrong usage, on the stream and with the code that each deserves.
@@ -140,6 +163,14 @@ fn print_reports(reports: &[Report]) -> Exit {
     // A closed stderr leaves nobody to tell.
     let _ = io::stderr().write_all(text.as_bytes());
     reports.iter().map(|report| report.exit).max().unwrap_or(Exit::Bug)
+}
+
+/// One line of JSON with the number of its form, which changes when a reader could misread it.
+pub(crate) fn json_line(mut value: serde_json::Value) -> String {
+    if let Some(object) = value.as_object_mut() {
+        object.insert("schema".to_owned(), 1.into());
+    }
+    format!("{value}\n")
 }
 
 /// Writes data to stdout; a reader that went away ends the command quietly.
@@ -165,5 +196,21 @@ impl Talk {
             // A closed stderr leaves nobody to tell.
             let _ = writeln!(io::stderr(), "{line}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_names_the_engine_that_is_linked() {
+        let engine = format!("wasmtime {}\n", wadoo_launcher::engine::WASMTIME_VERSION);
+        assert!(version().contains(&engine));
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
     }
 }

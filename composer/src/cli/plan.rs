@@ -4,7 +4,7 @@ use clap::Args;
 use wadoo_signing::report::{Exit, Report};
 
 use super::{Outcome, RecipeArgument, print_data};
-use crate::pipeline;
+use crate::{pipeline, recipe};
 
 /// The options of `wadoo plan`.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let planned = pipeline::plan(&arguments.recipe.file())?;
+    let planned = pipeline::plan(recipe::read(&arguments.recipe.file())?)?;
     let text = if arguments.json {
         let json = serde_json::to_string(&planned.plan).map_err(|error| {
             vec![Report::new(Exit::Bug, "cannot print the plan").because(error.to_string())]

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 use wadoo_signing::framing::{self, Attachment};
+use wadoo_signing::key::SigningKey;
 use wadoo_signing::report::{Exit, Report};
 use wadoo_signing::statement::Statement;
 
-use super::{Outcome, Talk, print_data};
+use super::{Outcome, Talk, json_line, print_data};
 use crate::artifact::Parts;
 use crate::recipe::KeySource;
 use crate::{keys, output};
@@ -21,17 +23,40 @@ pub(crate) struct Arguments {
     /// The key: `env:NAME` or `file:PATH`.
     #[arg(long, value_name = "KEY", required = true)]
     key: Vec<String>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
-    sign(arguments, talk).map_err(|report| vec![report])
+    let keys = read_keys(&arguments.key)?;
+    let text = sign(arguments, &keys).map_err(|report| vec![report])?;
+    talk.say(&format!("signed {}", arguments.artifact.display()));
+    print_data(&text)?;
+    Ok(Exit::Done)
 }
 
-fn sign(arguments: &Arguments, talk: &Talk) -> Result<Exit, Report> {
-    let path = &arguments.artifact;
+/// Every key, or everything that is wrong with them.
+fn read_keys(sources: &[String]) -> Result<Vec<SigningKey>, Vec<Report>> {
+    let (mut keys, mut reports) = (Vec::new(), Vec::new());
+    for source in sources {
+        match key_source(source).and_then(|source| keys::read(&source, Path::new(""))) {
+            Ok(key) => keys.push(key),
+            Err(report) => reports.push(report),
+        }
+    }
+    if reports.is_empty() { Ok(keys) } else { Err(reports) }
+}
+
+fn sign(arguments: &Arguments, keys: &[SigningKey]) -> Result<String, Report> {
+    // Through a link to the file itself: the link stays one.
+    let path = &arguments.artifact.canonicalize().unwrap_or_else(|_| arguments.artifact.clone());
     let failed = |because: &dyn std::fmt::Display| {
         Report::new(Exit::CouldNot, format!("cannot sign `{}`", path.display())).because(because.to_string())
     };
+    if path.is_dir() {
+        return Err(failed(&"it is a folder").hint("sign the artifact, and extract it again with `--split`"));
+    }
     let mut parts = Parts::read(path)?;
     let statement = Statement::decode(parts.envelope.statement()).map_err(|error| failed(&error))?;
     if statement.manifest.development {
@@ -40,31 +65,29 @@ fn sign(arguments: &Arguments, talk: &Talk) -> Result<Exit, Report> {
     }
     // What is signed must be what is in the file: a signature is never put under digests that do not hold.
     parts.check_payload(&statement).map_err(|error| failed(&error))?;
-    for source in &arguments.key {
-        let key = keys::read(&key_source(source)?, Path::new(""))?;
-        parts.envelope.add_signature(&key).map_err(|error| failed(&error))?;
+    for key in keys {
+        parts.envelope.add_signature(key).map_err(|error| failed(&error))?;
     }
     let attachments: Vec<Attachment> = std::mem::take(&mut parts.attachments);
     let bytes = framing::package(&parts.payload, &parts.envelope.encode(), &attachments)
         .map_err(|error| failed(&error))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = path.file_name().unwrap_or_default();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    output::write(folder, &name, &bytes)?;
-    let mut text = String::new();
-    for signature in parts.envelope.signatures() {
-        text.push_str(&format!("signed by     {}\n", signature.key));
+    output::write(folder, name, &bytes)?;
+    let signers: Vec<String> = parts.envelope.signatures().iter().map(|one| one.key.to_string()).collect();
+    if arguments.json {
+        return Ok(json_line(json!({ "path": path, "claimedSigners": signers })));
     }
-    talk.say(&format!("signed {}", path.display()));
-    print_data(&text).map_err(|mut reports| reports.remove(0))?;
-    Ok(Exit::Done)
+    Ok(signers.iter().map(|signer| format!("signed by     {signer}\n")).collect())
 }
 
 fn key_source(text: &str) -> Result<KeySource, Report> {
     match text.split_once(':') {
         Some(("env", name)) if !name.is_empty() => Ok(KeySource::Env(name.to_owned())),
         Some(("file", path)) if !path.is_empty() => Ok(KeySource::File(path.into())),
-        _ => Err(Report::new(Exit::Usage, format!("cannot read the key from `{text}`"))
-            .because("it is neither `env:NAME` nor `file:PATH`")
-            .hint(format!("if it is a file: `--key file:{text}`"))),
+        // Not printed: it may be the key itself.
+        _ => Err(Report::new(Exit::Usage, "cannot tell where `--key` says that the key is")
+            .because("expected `env:NAME`, a variable that holds the key, or `file:PATH`")
+            .hint("if it is a file: `--key file:signing.pem`")),
     }
 }

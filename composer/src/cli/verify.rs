@@ -10,7 +10,7 @@ use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::trusting::Trusting;
 use wadoo_signing::report::{Exit, Report};
 
-use super::{Outcome, print_data};
+use super::{Outcome, json_line, print_data};
 
 /// The options of `wadoo verify`.
 #[derive(Debug, Args)]
@@ -42,15 +42,13 @@ fn verify(arguments: &Arguments) -> Result<String, Report> {
     let runs_here = compat::check(manifest);
     let signers: Vec<String> = artifact.signers().iter().map(ToString::to_string).collect();
     if arguments.json {
-        let result = json!({
-            "schema": 1,
+        return Ok(json_line(json!({
             "identity": artifact.identity(),
             "signers": signers,
             "development": manifest.development,
             "runsHere": runs_here.is_ok(),
             "manifest": manifest,
-        });
-        return Ok(format!("{result}\n"));
+        })));
     }
     let kind = if manifest.development { " (development key)" } else { "" };
     let mut text = format!("verified      {} {}\n", manifest.app.name, manifest.app.version);
