@@ -100,13 +100,11 @@ fn serve(bound: Bound, loaded: Loaded, drain: Duration, start: Instant) -> Resul
 /// Everything that must hold before a byte of the payload is read: trust, policy, framing, signature, and
 /// that this machine is the one that the payload was compiled for.
 fn authenticate(options: &Options) -> Result<AuthenticArtifact, Report> {
-    let Trusting { store, policy } = Trusting::of_process(options.trust.as_deref())?;
+    // The file first: a wrong name is told as such, whatever the trust store.
     let open = OpenOptions { map_in_place: options.map_in_place };
-    let authentic = UnverifiedArtifact::open(&options.artifact, &open)?.authenticate(
-        &store,
-        &policy,
-        SystemTime::now(),
-    )?;
+    let unverified = UnverifiedArtifact::open(&options.artifact, &open)?;
+    let Trusting { store, policy } = Trusting::of_process(options.trust.as_deref())?;
+    let authentic = unverified.authenticate(&store, &policy, SystemTime::now())?;
     compat::check(authentic.manifest())
         .map_err(|incompatible| incompatible.report(&options.artifact.display().to_string()))?;
     if authentic.why() == Why::Asked {

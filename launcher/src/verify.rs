@@ -336,10 +336,14 @@ impl From<VerifyError> for Report {
         let what = error.to_string();
         let report = Self::new(Exit::NotTrusted, what.clone());
         match error {
-            VerifyError::Unknown { signer, .. } => report.hint(format!(
-                "if you trust the signer, add the public key: `wadoo key trust {}.pem`",
-                &signer.to_string()[..8]
-            )),
+            VerifyError::Unknown { signer, .. } => report
+                .because(
+                    "a recipe without `[sign]` is signed by a development key, which no named store trusts",
+                )
+                .hint(format!(
+                    "if you trust the signer, add the public key: `wadoo key trust {}.pem`",
+                    &signer.to_string()[..8]
+                )),
             VerifyError::Development { .. } => report.hint(
                 "sign it with a key of your own: name it under `[sign]` in the recipe and compose again",
             ),

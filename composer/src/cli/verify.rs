@@ -33,8 +33,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn verify(arguments: &Arguments) -> Result<String, Report> {
-    let trusting = Trusting::of_process(arguments.trust.as_deref())?;
     let artifact = UnverifiedArtifact::open(&arguments.artifact, &OpenOptions::default())?;
+    let trusting = Trusting::of_process(arguments.trust.as_deref())?;
     let artifact = artifact.authenticate(&trusting.store, &trusting.policy, SystemTime::now())?;
     let artifact = artifact.hash()?;
     artifact.check_all_digests()?;
