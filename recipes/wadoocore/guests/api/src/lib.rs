@@ -140,7 +140,11 @@ fn result(result: Result<f64, ops::Error>) -> String {
 
 fn index() -> String {
     let routes: Vec<String> = ROUTES.iter().map(|route| answer::quote(route)).collect();
-    format!(r#"{{"name":"wadoocore","version":"{}","routes":[{}]}}"#, env!("CARGO_PKG_VERSION"), routes.join(","))
+    format!(
+        r#"{{"name":"wadoocore","version":"{}","routes":[{}]}}"#,
+        env!("CARGO_PKG_VERSION"),
+        routes.join(",")
+    )
 }
 
 fn info() -> String {
