@@ -45,18 +45,13 @@ fn build(package: &str, binary: &str) -> PathBuf {
         .map(|(path, _)| PathBuf::from(path))
         .find(|path| path.file_name().is_some_and(|name| name == binary))
         .unwrap_or_else(|| panic!("cargo names no executable `{binary}`"));
-    let folder = built.parent().expect("a binary is in a folder").join("under-test");
-    std::fs::create_dir_all(&folder).expect("the target folder is writable");
     let inode = std::fs::metadata(&built).expect("the binary is there").ino();
-    let link = folder.join(format!("{binary}-{inode}"));
+    let folder = built.parent().expect("a binary is in a folder").join("under-test").join(inode.to_string());
+    std::fs::create_dir_all(&folder).expect("the target folder is writable");
+    let link = folder.join(binary);
     // A parallel test may have been faster.
     if let Err(error) = std::fs::hard_link(&built, &link) {
-        assert_eq!(
-            error.kind(),
-            std::io::ErrorKind::AlreadyExists,
-            "cannot link {}: {error}",
-            link.display()
-        );
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "cannot link {}: {error}", link.display());
     }
     link
 }

@@ -2,7 +2,7 @@
 //!
 //! `TRYCMD=overwrite` rewrites the expectations.
 
-use wadoo_tests::binaries::{launcher, wadoo, workspace};
+use wadoo_tests::binaries::{launcher, wadoo};
 use wadoo_tests::scratch::Scratch;
 
 #[test]
@@ -16,7 +16,7 @@ fn every_mistake_is_told_as_it_should_be() {
         .env("XDG_CONFIG_HOME", "")
         .env("CI", "")
         .env("NO_COLOR", "1")
-        .insert_var("[RECIPES]", workspace().join("recipes").display().to_string())
+        .insert_var("[HOME]", scratch.home().display().to_string())
         .expect("a name in brackets is one")
         .case("cases/cli/*.trycmd");
     cases.run();
