@@ -395,6 +395,27 @@ fn a_manifest_that_says_more_is_incompatible_and_another_kind_is_not_trusted() {
 }
 
 #[test]
+fn nothing_unverified_reaches_the_terminal() {
+    let parts = Parts::new();
+    let bytes = parts.envelope().encode();
+    let text = String::from_utf8(bytes).expect("JSON is text");
+    let long = "k".repeat(200_000);
+    for envelope in [
+        text.replace("application/vnd.in-toto+json", "evil\\nerror: \\u001b[2J"),
+        text.replacen('{', &format!("{{\"{long}\":1,\"{long}\":2,"), 1),
+        text.replacen('{', "{\"evil\\u001b[2J\":1,", 1),
+        text.replacen('{', "{{", 1),
+    ] {
+        let bytes = framing::package(&parts.payload, envelope.as_bytes(), &parts.attachments);
+        let placed = Placed::new(bytes.expect("within every limit"));
+        let report = not_trusted(placed.authenticate(&parts.store()), "the envelope").to_string();
+        assert_eq!(report.lines().count(), 2, "{report}");
+        assert!(report.len() < 1000 && !report.contains('\u{1b}') && !report.contains("evil"), "{report}");
+        assert!(!report.contains("column"), "{report}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_this_machine_is_named() {
     let check = |adjust: fn(&mut Manifest), words: &str| {
         let manifest = Parts::with(adjust).statement.manifest;
@@ -481,6 +502,12 @@ fn the_split_form_is_verified_by_the_same_rules() {
         not_trusted(verify(), "writable by its group or by others");
         mode(file, 0o644);
     }
+    let mut listed = parts.statement.clone();
+    listed.manifest.attachments = vec![Attachment { kind: 1, bytes: Vec::new() }.info()];
+    write(envelope.clone(), sign(listed.encode(), &[&parts.key]).encode());
+    not_trusted(verify(), "the split form has no place for them yet");
+    write(envelope.clone(), parts.envelope().encode());
+
     write(payload.clone(), [&parts.payload[..], b"\0"].concat());
     not_trusted(verify(), "its payload's length is not what was signed");
     write(payload.clone(), &parts.payload[..parts.payload.len() - 1]);
