@@ -529,6 +529,7 @@ fn the_device_can_forbid_every_store_but_its_own() {
         mode(&path, 0o755);
         path
     };
+    folder("own");
     let (system, own) = (folder("etc"), folder("own/trusted.d"));
     for store in [folder("etc/trusted.d"), own.clone()] {
         write(store.join("key.pem"), key().public().to_pem().expect("it has a PEM form"));
@@ -544,7 +545,6 @@ fn the_device_can_forbid_every_store_but_its_own() {
     fs::remove_file(&policy).expect("it is there");
     let trusting = Trusting::of(Some(&own), &surroundings).expect("no policy forbids it");
     assert!(!trusting.policy.present);
-    folder("own");
     write(root.path().join("own/policy.toml"), "threshold = 2\n");
     let trusting = Trusting::of(Some(&own), &surroundings).expect("the policy beside the store");
     assert_eq!((trusting.policy.threshold, trusting.policy.present), (2, true));
