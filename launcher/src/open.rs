@@ -4,15 +4,15 @@
 //! here, each under its limit. Where the payload is run from is decided in `place`, and whether its bytes are
 //! worth running in `verify`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use wadoo_signing::envelope::MAX_ENVELOPE_SIZE;
 use wadoo_signing::framing::{AttachmentSpan, FramingError, Layout, MAX_FILE_SIZE};
-use wadoo_signing::{elf, report};
+use wadoo_signing::report::{shell, system_words};
+use wadoo_signing::{elf, regular, report};
 
 /// Name of the payload in the split form.
 pub const SPLIT_PAYLOAD: &str = "payload";
@@ -37,6 +37,8 @@ pub struct UnverifiedArtifact {
     /// Length of the payload.
     pub(crate) payload: u64,
     pub(crate) attachments: Vec<AttachmentSpan>,
+    /// The split form, which has no place for attachments.
+    pub(crate) split: bool,
     pub(crate) options: OpenOptions,
 }
 
@@ -93,7 +95,15 @@ impl UnverifiedArtifact {
         let mut envelope = vec![0; layout.envelope as usize];
         file.read_exact_at(&mut envelope, layout.envelope_offset).map_err(|error| framing(error.into()))?;
         let (payload, attachments) = (layout.payload, layout.attachments);
-        Ok(Self { path: path.to_owned(), envelope, file, payload, attachments, options: *options })
+        Ok(Self {
+            path: path.to_owned(),
+            envelope,
+            file,
+            payload,
+            attachments,
+            split: false,
+            options: *options,
+        })
     }
 
     /// The folder form, in which the payload is a file of its own that the kernel can measure.
@@ -118,6 +128,7 @@ impl UnverifiedArtifact {
             file,
             payload: length,
             attachments: Vec::new(),
+            split: true,
             options: *options,
         })
     }
@@ -130,15 +141,13 @@ impl UnverifiedArtifact {
 
 /// Opens a regular file of at most `limit` bytes that nobody but its owner may write.
 fn open_checked(path: &Path, limit: u64) -> Result<(File, u64), OpenError> {
-    let failed = |source| OpenError::Open { path: path.to_owned(), source };
-    // Without O_NONBLOCK, opening a named pipe would wait for a writer.
-    let flags = (OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32;
-    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        let found = if metadata.is_dir() { "a folder" } else { "a device, pipe or socket" };
-        return Err(OpenError::Kind { path: path.to_owned(), found });
-    }
+    let kind = |found| OpenError::Kind { path: path.to_owned(), found };
+    let (file, metadata) = regular::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::IsADirectory => kind("a folder"),
+        // Never the system's: only `regular` makes an error of this kind.
+        io::ErrorKind::Other => kind("a device, pipe or socket"),
+        _ => OpenError::Open { path: path.to_owned(), source },
+    })?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o022 != 0 {
         return Err(OpenError::Writable { path: path.to_owned(), mode });
@@ -159,12 +168,12 @@ impl From<OpenError> for report::Report {
                 let report = Self::new(Exit::CouldNot, what).because(match source.kind() {
                     io::ErrorKind::NotFound => "it does not exist".to_owned(),
                     io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-                    _ => source.to_string(),
+                    _ => system_words(&source),
                 });
                 match source.kind() {
                     io::ErrorKind::NotFound => report.hint("`wadoo compose recipe.toml` writes an artifact"),
                     io::ErrorKind::PermissionDenied => {
-                        report.hint(format!("`ls -l {}` shows its permissions", path.display()))
+                        report.hint(format!("`ls -l {}` shows its permissions", shell(&path)))
                     }
                     _ => report,
                 }
@@ -172,7 +181,7 @@ impl From<OpenError> for report::Report {
             OpenError::Kind { .. } => Self::new(Exit::NotTrusted, what)
                 .hint("name an artifact: `wadoo compose recipe.toml` writes one"),
             OpenError::Writable { path, .. } => {
-                Self::new(Exit::NotTrusted, what).hint(format!("`chmod go-w {}`", path.display()))
+                Self::new(Exit::NotTrusted, what).hint(format!("`chmod go-w {}`", shell(&path)))
             }
             OpenError::Framing { path, source } => {
                 let hint = match source {

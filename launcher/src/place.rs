@@ -14,13 +14,26 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, MemfdFlags, SealFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 
 use crate::load;
 
-/// File systems, by magic number, whose content and owners another machine or process decides: NFS, SMB 1 to
-/// 3, 9P, FUSE, Ceph, AFS. A page that was dropped from memory would be read again, unhashed.
-const FOREIGN: [u32; 8] =
-    [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x6573_5546, 0x00c3_6400, 0x5346_414f];
+/// File systems, by magic number, whose content and owners this kernel alone decides: ext2 to ext4, XFS,
+/// Btrfs, F2FS, EROFS, SquashFS, ISO 9660, tmpfs, ramfs, ZFS. Elsewhere a page that was dropped from memory
+/// could be read again from another machine or process, unhashed. Overlays are not here: what they show
+/// lies in other file systems.
+const LOCAL: [u32; 10] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0xe0f5_e1e2,
+    0x7371_7368,
+    0x9660,
+    0x0102_1994,
+    0x8584_58f6,
+    0x2fc1_2fc1,
+];
 
 /// The bytes that are hashed, and then executed.
 #[derive(Debug)]
@@ -54,7 +67,7 @@ pub enum Why {
     Policy,
     /// A sealed copy: the file system is mounted `noexec`.
     NoExec,
-    /// A sealed copy: another machine or process decides what the file holds.
+    /// A sealed copy: another machine or process may decide what the file holds.
     Foreign,
     /// A sealed copy: this process, or another user, could change the file.
     Changeable,
@@ -77,8 +90,7 @@ impl Why {
             return Self::NoExec;
         }
         let otherwise = |why| if asked { Self::Asked } else { why };
-        let kind = rustix::fs::fstatfs(file).map(|stat| stat.f_type as u32);
-        if kind.map_or(true, |kind| FOREIGN.contains(&kind)) {
+        if !rustix::fs::fstatfs(file).is_ok_and(|stat| LOCAL.contains(&(stat.f_type as u32))) {
             return otherwise(Self::Foreign);
         }
         if mount.contains(StatVfsMountFlags::RDONLY) && read_only_for_everybody(file) {
@@ -113,7 +125,7 @@ impl fmt::Display for Why {
             }
             Self::Policy => "sealed copy: the policy demands it",
             Self::NoExec => "sealed copy: mounted noexec",
-            Self::Foreign => "sealed copy: the file system is another machine's or another process's",
+            Self::Foreign => "sealed copy: the file system is not known to be this machine's alone",
             Self::Changeable => "sealed copy: the file could be changed while it runs",
             Self::NoProc => "copy in private memory: there is no /proc",
         })
@@ -185,10 +197,14 @@ impl Payload {
 
 /// Copies exactly `length` bytes into memory that nobody can change any more.
 fn sealed_copy(file: &File, length: u64) -> io::Result<File> {
-    let copy = File::from(rustix::fs::memfd_create(
-        c"wadoo-payload",
-        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-    )?);
+    let make = |flags| rustix::fs::memfd_create(c"wadoo-payload", flags | MemfdFlags::CLOEXEC);
+    // Mapped, never executed as a program: `vm.memfd_noexec=2` allows nothing else. Linux before 6.3 does
+    // not know the flag.
+    let copy = match make(MemfdFlags::ALLOW_SEALING | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => make(MemfdFlags::ALLOW_SEALING)?,
+        made => made?,
+    };
+    let copy = File::from(copy);
     let mut offset = 0;
     while offset < length {
         let rest = usize::try_from(length - offset).unwrap_or(usize::MAX);
@@ -249,6 +265,25 @@ mod tests {
         let writable = fs::OpenOptions::new().write(true).open(descriptor_path(copy));
         writable.and_then(|again| again.write_all_at(b"x", 0)).expect_err("sealed by another name too");
         rustix::fs::fcntl_add_seals(copy, SealFlags::FUTURE_WRITE).expect_err("the seals are sealed");
+    }
+
+    #[test]
+    fn only_local_file_systems_are_known() {
+        let foreign = [
+            "NFS 6969",
+            "FUSE 65735546",
+            "9P 1021997",
+            "overlay 794c7630",
+            "GFS2 1161970",
+            "vboxsf 786f4256",
+        ];
+        for name in foreign {
+            let magic = name.split(' ').nth(1).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            assert!(!LOCAL.contains(&magic.expect("hex digits")), "{name}");
+        }
+        // Whatever the kernel invents next: no file of /proc is executed in place.
+        let file = File::open("/proc/self/maps").expect("/proc is there");
+        assert!(matches!(Why::decide(&file, false, false), Why::Foreign | Why::NoExec));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use wadoo_signing::framing::AttachmentSpan;
 use wadoo_signing::key::KeyId;
 use wadoo_signing::manifest::{Manifest, PayloadDigests};
 use wadoo_signing::policy::Policy;
-use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::report::{Exit, Report, system_words};
 use wadoo_signing::statement::{Statement, StatementError};
 use wadoo_signing::trust::TrustStore;
 
@@ -111,6 +111,12 @@ pub enum VerifyError {
         /// What differs, with its verb.
         what: String,
     },
+    /// A split artifact whose manifest lists attachments.
+    #[error("refusing to run `{}`: it has attachments, and the split form has no place for them yet", path.display())]
+    SplitAttachments {
+        /// The artifact.
+        path: PathBuf,
+    },
     /// The copy that is executed could not be made.
     #[error("cannot copy the payload of `{}` into memory of its own", path.display())]
     Copy {
@@ -154,6 +160,9 @@ impl UnverifiedArtifact {
             .map_err(|source| VerifyError::Statement { path: path.clone(), source })?;
         let signers = accepted(&path, &statement.manifest, &known, store, policy)?;
         check_expiry(&path, &statement.manifest, now)?;
+        if self.split && !statement.manifest.attachments.is_empty() {
+            return Err(VerifyError::SplitAttachments { path });
+        }
         check_framing(&path, &statement.manifest, self.payload, &self.attachments)?;
         Ok(AuthenticArtifact {
             identity: Statement::identity(envelope.statement()),
@@ -357,10 +366,22 @@ impl From<VerifyError> for Report {
                 Self::new(Exit::Incompatible, what)
                     .hint("run it with a launcher of the version that composed it, or newer")
             }
-            VerifyError::Copy { source, .. } => Self::new(Exit::HostResource, what)
-                .because(source.to_string())
-                .hint("free memory, or let root own the artifact and its folders: then it is run in place"),
-            VerifyError::Read { source, .. } => Self::new(Exit::CouldNot, what).because(source.to_string()),
+            VerifyError::SplitAttachments { .. } => {
+                report.hint("run the artifact as the one file that `wadoo compose` wrote")
+            }
+            VerifyError::Copy { source, .. } => {
+                let report = Self::new(Exit::HostResource, what).because(system_words(&source));
+                report.hint(match source.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "the system forbids files in memory (see `sysctl vm.memfd_noexec`): allow them, or let \
+                         root own the artifact and its folders: then it is run in place"
+                    }
+                    _ => "free memory, or let root own the artifact and its folders: then it is run in place",
+                })
+            }
+            VerifyError::Read { source, .. } => {
+                Self::new(Exit::CouldNot, what).because(system_words(&source))
+            }
             VerifyError::Envelope { .. } | VerifyError::Statement { .. } | VerifyError::Differs { .. } => {
                 report.hint("copy it again from where it was made, or compose it again")
             }

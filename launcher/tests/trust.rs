@@ -395,6 +395,27 @@ fn a_manifest_that_says_more_is_incompatible_and_another_kind_is_not_trusted() {
 }
 
 #[test]
+fn nothing_unverified_reaches_the_terminal() {
+    let parts = Parts::new();
+    let bytes = parts.envelope().encode();
+    let text = String::from_utf8(bytes).expect("JSON is text");
+    let long = "k".repeat(200_000);
+    for envelope in [
+        text.replace("application/vnd.in-toto+json", "evil\\nerror: \\u001b[2J"),
+        text.replacen('{', &format!("{{\"{long}\":1,\"{long}\":2,"), 1),
+        text.replacen('{', "{\"evil\\u001b[2J\":1,", 1),
+        text.replacen('{', "{{", 1),
+    ] {
+        let bytes = framing::package(&parts.payload, envelope.as_bytes(), &parts.attachments);
+        let placed = Placed::new(bytes.expect("within every limit"));
+        let report = not_trusted(placed.authenticate(&parts.store()), "the envelope").to_string();
+        assert_eq!(report.lines().count(), 2, "{report}");
+        assert!(report.len() < 1000 && !report.contains('\u{1b}') && !report.contains("evil"), "{report}");
+        assert!(!report.contains("column"), "{report}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_this_machine_is_named() {
     let check = |adjust: fn(&mut Manifest), words: &str| {
         let manifest = Parts::with(adjust).statement.manifest;
@@ -481,6 +502,12 @@ fn the_split_form_is_verified_by_the_same_rules() {
         not_trusted(verify(), "writable by its group or by others");
         mode(file, 0o644);
     }
+    let mut listed = parts.statement.clone();
+    listed.manifest.attachments = vec![Attachment { kind: 1, bytes: Vec::new() }.info()];
+    write(envelope.clone(), sign(listed.encode(), &[&parts.key]).encode());
+    not_trusted(verify(), "the split form has no place for them yet");
+    write(envelope.clone(), parts.envelope().encode());
+
     write(payload.clone(), [&parts.payload[..], b"\0"].concat());
     not_trusted(verify(), "its payload's length is not what was signed");
     write(payload.clone(), &parts.payload[..parts.payload.len() - 1]);
@@ -502,6 +529,7 @@ fn the_device_can_forbid_every_store_but_its_own() {
         mode(&path, 0o755);
         path
     };
+    folder("own");
     let (system, own) = (folder("etc"), folder("own/trusted.d"));
     for store in [folder("etc/trusted.d"), own.clone()] {
         write(store.join("key.pem"), key().public().to_pem().expect("it has a PEM form"));
@@ -517,7 +545,6 @@ fn the_device_can_forbid_every_store_but_its_own() {
     fs::remove_file(&policy).expect("it is there");
     let trusting = Trusting::of(Some(&own), &surroundings).expect("no policy forbids it");
     assert!(!trusting.policy.present);
-    folder("own");
     write(root.path().join("own/policy.toml"), "threshold = 2\n");
     let trusting = Trusting::of(Some(&own), &surroundings).expect("the policy beside the store");
     assert_eq!((trusting.policy.threshold, trusting.policy.present), (2, true));

@@ -46,18 +46,18 @@ pub enum EnvelopeError {
         /// Its length.
         found: u64,
     },
-    /// Not JSON that can be decoded safely, or not a DSSE envelope.
+    /// Not JSON that can be decoded safely.
     #[error("the envelope cannot be read: {0}")]
     Json(#[from] JsonError),
+    /// JSON of another shape.
+    #[error("the envelope cannot be read: it is not a DSSE envelope")]
+    Shape,
     /// A field is not what DSSE says.
     #[error("the envelope's {0}")]
     Field(&'static str),
-    /// Signed as something else.
-    #[error("the envelope carries `{found}`, expected `{PAYLOAD_TYPE}`")]
-    PayloadType {
-        /// The type that it states.
-        found: String,
-    },
+    /// Signed as something else. As what is not said: nobody has verified it yet.
+    #[error("the envelope's payload type is not `{PAYLOAD_TYPE}`")]
+    PayloadType,
     /// None, or more than [`MAX_SIGNATURES`].
     #[error("the envelope has {found} signatures, expected 1 to {MAX_SIGNATURES}")]
     Count {
@@ -171,10 +171,10 @@ impl Envelope {
             return Err(EnvelopeError::Size { found: bytes.len() as u64 });
         }
         json::check(bytes)?;
-        let wire: Wire =
-            serde_json::from_slice(bytes).map_err(|error| JsonError::Syntax(error.to_string()))?;
+        // In our own words: serde's would repeat what nobody has signed.
+        let wire: Wire = serde_json::from_slice(bytes).map_err(|_| EnvelopeError::Shape)?;
         if wire.payload_type != PAYLOAD_TYPE {
-            return Err(EnvelopeError::PayloadType { found: wire.payload_type.chars().take(80).collect() });
+            return Err(EnvelopeError::PayloadType);
         }
         if wire.signatures.is_empty() || wire.signatures.len() > MAX_SIGNATURES {
             return Err(EnvelopeError::Count { found: wire.signatures.len() });

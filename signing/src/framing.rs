@@ -19,6 +19,7 @@ use crate::digest::Sha256Digest;
 use crate::elf;
 use crate::envelope::MAX_ENVELOPE_SIZE;
 use crate::manifest::AttachmentInfo;
+use crate::report::system_words;
 
 /// First bytes of the footer.
 pub const MAGIC: [u8; 8] = *b"WADOOv1\0";
@@ -70,7 +71,7 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 #[derive(Debug, thiserror::Error)]
 pub enum FramingError {
     /// Reading failed.
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read: {}", system_words(.0))]
     Io(#[from] io::Error),
     /// A WebAssembly binary instead of an artifact.
     #[error("it is a WebAssembly {0}, not a signed artifact")]

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::error::Category;
 
 /// Greatest depth of nested arrays and objects.
 pub const MAX_DEPTH: usize = 32;
@@ -18,9 +19,12 @@ pub enum JsonError {
     /// Arrays and objects are nested too deeply.
     #[error("it is nested deeper than {MAX_DEPTH} levels")]
     Depth,
-    /// It is not JSON, or has a key twice.
-    #[error("it is not strict JSON: {0}")]
-    Syntax(String),
+    /// An object has a key twice. Which one is not said: nobody has signed it yet.
+    #[error("a key stands twice")]
+    Duplicate,
+    /// It is not JSON.
+    #[error("it is not JSON")]
+    Syntax,
 }
 
 /// Checks that `bytes` are JSON without duplicate keys, at most [`MAX_DEPTH`] levels deep.
@@ -46,10 +50,13 @@ pub fn check(bytes: &[u8]) -> Result<(), JsonError> {
         }
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    (&mut deserializer)
-        .deserialize_any(Unique)
-        .and_then(|()| deserializer.end())
-        .map_err(|error| JsonError::Syntax(error.to_string()))
+    (&mut deserializer).deserialize_any(Unique).and_then(|()| deserializer.end()).map_err(|error| match error
+        .classify()
+    {
+        // The visitor takes every value: what it refuses is a second key.
+        Category::Data => JsonError::Duplicate,
+        _ => JsonError::Syntax,
+    })
 }
 
 /// A value in which no object has a key twice.
@@ -100,8 +107,8 @@ impl<'de> Visitor<'de> for Unique {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         let mut keys = BTreeSet::new();
         while let Some((key, Self)) = entries.next_entry::<String, Self>()? {
-            if !keys.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!("the key `{key}` stands twice")));
+            if !keys.insert(key) {
+                return Err(A::Error::custom(JsonError::Duplicate));
             }
         }
         Ok(())

@@ -218,7 +218,7 @@ pub struct Input {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AttachmentInfo {
-    /// See `framing::AttachmentKind`.
+    /// What it is, by number.
     pub kind: u32,
     /// Length in bytes.
     pub length: u64,

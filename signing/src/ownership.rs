@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::regular;
+use crate::report::{shell, system_words};
 
 /// Why a file or folder is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum OwnershipError {
     #[error("it does not exist")]
     Missing,
     /// It cannot be read.
-    #[error("it cannot be read: {0}")]
+    #[error("it cannot be read: {}", system_words(.0))]
     Io(io::Error),
     /// It is a folder where a file is needed, or the other way round.
     #[error("it is not a {0}")]
@@ -69,6 +70,19 @@ pub fn check_folder(path: &Path) -> Result<(), OwnershipError> {
     check(&metadata)
 }
 
+/// Checks a folder out of which nobody else may take a file: as above, or sticky.
+///
+/// # Errors
+///
+/// It is not there, no folder, or somebody else may take away what is in it.
+pub fn check_holder(path: &Path) -> Result<(), OwnershipError> {
+    const STICKY: u32 = 0o1000;
+    match check_folder(path) {
+        Err(OwnershipError::Writable(mode)) if mode & STICKY != 0 => Ok(()),
+        checked => checked,
+    }
+}
+
 /// Reads a text file of at most `limit` bytes, checked on the opened file.
 ///
 /// # Errors
@@ -90,7 +104,7 @@ pub fn is_absent(path: &Path) -> bool {
 impl OwnershipError {
     /// What to do about it, for `path`.
     pub fn hint(&self, path: &Path) -> Option<String> {
-        let path = path.display();
+        let path = shell(path);
         match self {
             Self::Owner(_) => {
                 Some(format!("`chown root {path}`, or name another trust store with `--trust`"))

@@ -4,6 +4,7 @@
 //! that the store is in, as the device's stands beside `trusted.d`) can only narrow it. What this version does
 //! not know it cannot enforce, and refuses.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -47,6 +48,14 @@ pub enum PolicyError {
         /// Why.
         source: OwnershipError,
     },
+    /// There may have been a policy: somebody else could have taken it away.
+    #[error("cannot tell whether a policy belongs into `{}`", path.display())]
+    Removable {
+        /// The folder that the trust store is in.
+        path: PathBuf,
+        /// Why.
+        source: OwnershipError,
+    },
     /// It says what this version cannot enforce.
     #[error("cannot enforce the policy `{}`", path.display())]
     Unknown {
@@ -83,14 +92,20 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// A policy that is there cannot be read or enforced, or somebody could have taken the device's away.
+    /// A policy that is there cannot be read or enforced, or somebody could have taken one away.
     pub fn read(device: &Path, store: &Path) -> Result<Self, PolicyError> {
         if !ownership::is_absent(device) {
             ownership::check_folder(device)
                 .map_err(|source| PolicyError::Unreadable { path: device.to_owned(), source })?;
         }
         let of_device = read(&device.join(FILE_NAME))?;
-        Ok(of_device.narrowed(read(&beside(store).join(FILE_NAME))?))
+        let folder = beside(store);
+        match ownership::check_holder(&folder) {
+            // Then there is no store either.
+            Ok(()) | Err(OwnershipError::Missing) => {}
+            Err(source) => return Err(PolicyError::Removable { path: folder, source }),
+        }
+        Ok(of_device.narrowed(read(&folder.join(FILE_NAME))?))
     }
 
     /// Both policies at once.
@@ -106,10 +121,13 @@ impl Policy {
 
 /// The folder that a trust store's policy is in: the one that the store is in.
 pub(crate) fn beside(store: &Path) -> PathBuf {
-    // The store may be named `.` or end in `..`: only the system knows what is beside that.
-    match store.file_name() {
-        Some(_) => store.parent().map_or_else(PathBuf::new, Path::to_owned),
-        None => store.join(".."),
+    // The store may be named `.`, or be a link: only the system knows what is beside it. One that is not
+    // there has no keys; a user's may be missing, beside a policy that counts.
+    let path = fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+        Some(folder) => folder.to_owned(),
+        None => path,
     }
 }
 
@@ -140,7 +158,7 @@ impl From<PolicyError> for Report {
     fn from(error: PolicyError) -> Self {
         let report = Self::new(Exit::NotTrusted, error.to_string());
         match error {
-            PolicyError::Unreadable { path, source } => {
+            PolicyError::Unreadable { path, source } | PolicyError::Removable { path, source } => {
                 let report = report.because(source.to_string());
                 match source.hint(&path) {
                     Some(hint) => report.hint(hint),

@@ -4,7 +4,11 @@
 //! return `thiserror` enums; each converts into a `Report` where a binary prints it.
 
 use std::fmt;
+use std::io;
 use std::path::Path;
+
+/// Greatest length of one line that is printed, in characters; what is longer ends in `…`.
+pub const MAX_LINE: usize = 1000;
 
 /// Exit codes, the same in `wadoo` and `launcher`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,28 +90,62 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.what)?;
+        writeln!(f, "error: {}", Shown(&self.what))?;
         for line in &self.because {
-            writeln!(f, "  {line}")?;
+            writeln!(f, "  {}", Shown(line))?;
         }
         if let Some(place) = &self.place {
             write!(f, "{place}")?;
         }
         if let Some(hint) = &self.hint {
-            writeln!(f, "hint: {hint}")?;
+            writeln!(f, "hint: {}", Shown(hint))?;
         }
         Ok(())
     }
 }
 
+/// One line as a terminal may have it: much of what a report repeats was written by nobody we know, and
+/// must neither move the cursor, nor begin a line of its own, nor push everything else out of sight.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = self.0.char_indices().nth(MAX_LINE).map(|(at, _)| at);
+        for c in self.0[..end.unwrap_or(self.0.len())].chars() {
+            if is_unprintable(c) { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+        }
+        if end.is_some() { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// Control characters, and those that reorder or hide the text round them.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  in {}, line {}", self.file, self.line)?;
+        writeln!(f, "  in {}, line {}", Shown(&self.file), self.line)?;
+        // One character for one, so that the line of carets still fits.
+        let shown: String = self
+            .text
+            .chars()
+            .map(|c| if c != '\t' && is_unprintable(c) { char::REPLACEMENT_CHARACTER } else { c })
+            .collect();
         // A tab keeps its width under the caret line only if it is repeated there.
         let pad: String =
             self.text.chars().take(self.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        writeln!(f, "    | {}", self.text)?;
+        writeln!(f, "    | {shown}")?;
         writeln!(f, "    | {pad}{}", "^".repeat(self.width))
+    }
+}
+
+/// The system's words for an error, or ours where the library's mean nothing to a user.
+pub fn system_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it became shorter while it was read".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -124,6 +162,23 @@ pub fn shell(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_text_keeps_to_its_line_and_is_cut() {
+        let report = Report::new(Exit::NotTrusted, "refusing `a\nerror: b`")
+            .because("\u{1b}[2J\u{202e}ä")
+            .hint(format!("{}\r", "ü".repeat(MAX_LINE)));
+        let expected = format!(
+            "error: refusing `a\\nerror: b`\n  \\u{{1b}}[2J\\u{{202e}}ä\nhint: {}…\n",
+            "ü".repeat(MAX_LINE)
+        );
+        assert_eq!(report.to_string(), expected);
+        let whole = Report::new(Exit::CouldNot, "x".repeat(MAX_LINE));
+        assert!(!whole.to_string().contains('…'), "as long as a line may be");
+        let place =
+            Place { file: "a\n".to_owned(), line: 1, column: 2, text: "\t\u{7}k".to_owned(), width: 1 };
+        assert_eq!(place.to_string(), "  in a\\n, line 1\n    | \t\u{fffd}k\n    | \t^\n");
+    }
 
     #[test]
     fn paths_are_quoted_where_a_shell_would_split_them() {

@@ -34,6 +34,9 @@ pub enum StatementError {
     /// Not JSON that can be decoded safely.
     #[error("the statement cannot be read: {0}")]
     Json(#[from] JsonError),
+    /// JSON of another shape.
+    #[error("the statement is not an in-toto statement")]
+    Shape,
     /// A statement of another kind, signed by the same keys.
     #[error("it is signed as `{found}`, expected `{expected}`")]
     Kind {
@@ -46,8 +49,8 @@ pub enum StatementError {
     #[error("the manifest says what this version does not know: {0}")]
     Unknown(String),
     /// The subject is not one payload with three digests.
-    #[error("the statement does not name one payload with its three digests: {0}")]
-    Subject(String),
+    #[error("the statement does not name one payload with its three digests")]
+    Subject,
     /// The bytes are not the canonical encoding of what they say.
     #[error("the statement is not in its canonical form")]
     NotCanonical,
@@ -106,8 +109,7 @@ impl Statement {
             return Err(StatementError::Size { found: bytes.len() });
         }
         json::check(bytes)?;
-        let syntax = |error: serde_json::Error| StatementError::Json(JsonError::Syntax(error.to_string()));
-        let kinds: Kinds = serde_json::from_slice(bytes).map_err(syntax)?;
+        let kinds: Kinds = serde_json::from_slice(bytes).map_err(|_| StatementError::Shape)?;
         for (found, expected) in [(kinds.kind, STATEMENT_TYPE), (kinds.predicate_kind, PREDICATE_TYPE)] {
             if found != expected {
                 return Err(StatementError::Kind { found: found.chars().take(80).collect(), expected });
@@ -115,12 +117,10 @@ impl Statement {
         }
         // The manifest by itself, so that what it says and we do not know is told from everything else.
         let wire: Wire<serde_json::Value, serde_json::Value> =
-            serde_json::from_slice(bytes).map_err(syntax)?;
+            serde_json::from_slice(bytes).map_err(|_| StatementError::Shape)?;
         let [subject] = wire.subject;
-        let payload = PayloadDigests::deserialize(subject.digest)
-            .map_err(|error| StatementError::Subject(error.to_string()))?;
-        let manifest = Manifest::deserialize(wire.predicate)
-            .map_err(|error| StatementError::Unknown(error.to_string()))?;
+        let payload = PayloadDigests::deserialize(subject.digest).map_err(|_| StatementError::Subject)?;
+        let manifest = Manifest::deserialize(wire.predicate).map_err(|error| unknown(&error))?;
         let statement = Self { manifest, payload };
         if statement.encode() == bytes { Ok(statement) } else { Err(StatementError::NotCanonical) }
     }
@@ -129,4 +129,15 @@ impl Statement {
     pub fn identity(bytes: &[u8]) -> Sha256Digest {
         Sha256Digest::of(bytes)
     }
+}
+
+/// Names what a manifest says too much or too little; the rest of serde's words are for programmers.
+fn unknown(error: &serde_json::Error) -> StatementError {
+    let text = error.to_string();
+    let kind =
+        ["unknown field", "unknown variant", "missing field"].into_iter().find(|kind| text.starts_with(kind));
+    StatementError::Unknown(match (kind, text.split('`').nth(1)) {
+        (Some(kind), Some(name)) => format!("{kind} `{name}`"),
+        _ => "a value of another type".to_owned(),
+    })
 }

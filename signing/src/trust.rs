@@ -332,7 +332,15 @@ impl UserFolder {
         };
         // Under `sudo`, the folder may be another user's: root must neither use nor make a key there.
         match ownership::check_folder(&self.0) {
-            Ok(()) | Err(OwnershipError::Missing) => {}
+            Ok(()) => {}
+            // What is to be made is made where it may be.
+            Err(OwnershipError::Missing) => {
+                let place = nearest(&self.0);
+                ownership::check_folder(place).map_err(|error| {
+                    unusable(place, &error)
+                        .hint("set `HOME` to a folder of your own, or sign with a key that the recipe names")
+                })?;
+            }
             Err(error) => return Err(unusable(&self.0, &error)),
         }
         let (key, made) = match ownership::read_text(&path, MAX_PEM_SIZE) {
@@ -355,6 +363,12 @@ impl UserFolder {
         }
         Ok((key, made))
     }
+}
+
+/// The nearest folder above `path` that is there.
+fn nearest(path: &Path) -> &Path {
+    let above = path.ancestors().find(|folder| !ownership::is_absent(folder));
+    above.unwrap_or(Path::new("."))
 }
 
 /// Writes a private key, readable by its user only. An existing file is never replaced.

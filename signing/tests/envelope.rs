@@ -91,13 +91,15 @@ fn only_the_one_encoding_is_read() {
         "\"payload\":\"e30=\",\"payloadType\":\"application/vnd.in-toto+json\"",
         "\"payloadType\":\"application/vnd.in-toto+json\",\"payload\":\"e30=\"",
     );
-    let json = |from, to| match altered(&envelope, from, to) {
-        EnvelopeError::Json(error) => error.to_string(),
-        error => panic!("{error}"),
-    };
-    assert!(json("{\"payload\":", "{\"payload\":\"e30=\",\"payload\":").contains("`payload` stands twice"));
-    json("{\"payload\":", "{\"more\":1,\"payload\":");
-    json("{\"keyid\":", "{\"cert\":\"\",\"keyid\":");
+    // Nothing of what nobody has verified is repeated, however long.
+    let key = "k".repeat(200_000);
+    let twice = altered(&envelope, "{\"payload\":", &format!("{{\"{key}\":1,\"{key}\":2,\"payload\":"));
+    assert_eq!(twice.to_string(), "the envelope cannot be read: a key stands twice");
+    let shape = |from, to| assert_eq!(altered(&envelope, from, to), EnvelopeError::Shape);
+    shape("{\"payload\":", "{\"more\":1,\"payload\":");
+    shape("{\"keyid\":", "{\"cert\":\"\",\"keyid\":");
+    let broken = altered(&envelope, "{\"payload\":", "{");
+    assert_eq!(broken.to_string(), "the envelope cannot be read: it is not JSON");
     // Base64 with other padding bits, and without padding.
     let field = |from, to| assert!(matches!(altered(&envelope, from, to), EnvelopeError::Field(_)));
     field("\"e30=\"", "\"e31=\"");
@@ -109,9 +111,10 @@ fn only_the_one_encoding_is_read() {
 #[test]
 fn another_payload_type_never_passes() {
     let envelope = Envelope::sign(b"{}".to_vec(), &[key()]).expect("one key");
-    for found in ["application/vnd.in-toto+json2", "APPLICATION/VND.IN-TOTO+JSON", ""] {
+    for found in ["application/vnd.in-toto+json2", "APPLICATION/VND.IN-TOTO+JSON", "\\nerror: \\u001b[2J", ""]
+    {
         let error = altered(&envelope, PAYLOAD_TYPE, found);
-        assert_eq!(error, EnvelopeError::PayloadType { found: found.to_owned() });
+        assert_eq!(error, EnvelopeError::PayloadType);
     }
 }
 

@@ -17,6 +17,7 @@ struct Device {
 impl Device {
     fn new() -> Self {
         let root = tempfile::tempdir().expect("a folder can be made");
+        folder(root.path().join("user"));
         folder(root.path().join("etc"));
         folder(root.path().join("user/trusted.d"));
         Self { root }
@@ -130,4 +131,37 @@ fn a_policy_that_cannot_be_believed_is_not_passed_by() {
     device.refusal();
     let device = Device::new();
     device.device_says(&"# long\n".repeat(10_000)).refusal();
+}
+
+#[test]
+fn a_policy_that_others_could_take_away_counts_as_taken() {
+    let device = Device::new();
+    mode(&device.path("user"), 0o777);
+    let report = device.refusal();
+    assert_eq!(
+        report.what,
+        format!("cannot tell whether a policy belongs into `{}`", device.path("user").display())
+    );
+    assert!(report.hint.expect("a hint").starts_with("`chmod go-w "));
+    // In a sticky folder only its owner can take a file away.
+    mode(&device.path("user"), 0o1777);
+    device.read().expect("nobody else can");
+}
+
+#[test]
+fn the_policy_is_beside_the_store_itself_whatever_it_is_called() {
+    let device = Device::new();
+    device.user_says("threshold = 2");
+    folder(device.path("elsewhere"));
+    symlink(device.path("user/trusted.d"), device.path("elsewhere/link")).expect("a link can be made");
+    folder(device.path("user/trusted.d/inner"));
+    for name in
+        ["elsewhere/link", "elsewhere/../user/trusted.d", "user/trusted.d/.", "user/trusted.d/inner/.."]
+    {
+        let policy = Policy::read(&device.path("etc"), &device.path(name)).expect("it can be enforced");
+        assert_eq!(policy.threshold, 2, "{name}");
+    }
+    // A user's store may be missing; the policy beside it is not.
+    let policy = Policy::read(&device.path("etc"), &device.path("user/absent")).expect("it can be enforced");
+    assert_eq!(policy.threshold, 2);
 }

@@ -194,6 +194,13 @@ fn what_belongs_to_another_user_is_not_believed() {
     let report = user.development_key().expect_err("it is another user's");
     assert_eq!(report.exit, Exit::NotTrusted);
     assert_eq!(fs::read_dir(&config).expect("it is there").count(), 0, "nothing was made");
+    // The same where that user has no such folder yet.
+    let user = Some(config.join("deep/wadoo"));
+    let user = UserFolder::of(&Surroundings { user, ..machine.surroundings() }).expect("there is one");
+    let report = user.development_key().expect_err("the home is another user's");
+    assert_eq!(report.exit, Exit::NotTrusted);
+    assert!(report.hint.expect("a hint").contains("set `HOME`"));
+    assert_eq!(fs::read_dir(&config).expect("it is there").count(), 0, "nothing was made");
 }
 
 #[test]
@@ -269,6 +276,18 @@ fn a_development_folder_that_others_may_write_is_a_refusal() {
     assert!(TrustStore::read(&machine.resolve(None, None).expect("there is a place")).is_err());
     mode(&machine.path("config/dev-key.pem"), 0o622);
     assert_eq!(user.development_key().expect_err("others may write it").exit, Exit::NotTrusted);
+}
+
+#[test]
+fn a_development_key_is_not_made_where_others_may_write() {
+    let machine = Machine::new();
+    let user = UserFolder::of(&machine.surroundings()).expect("there is one");
+    mode(machine.root.path(), 0o777);
+    let report = user.development_key().expect_err("anybody may put a folder there");
+    assert_eq!(report.exit, Exit::NotTrusted);
+    assert!(!machine.path("config").exists(), "nothing was made");
+    mode(machine.root.path(), 0o755);
+    user.development_key().expect("it can be made");
 }
 
 #[test]

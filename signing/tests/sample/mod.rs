@@ -35,7 +35,7 @@ pub(crate) fn manifest(payload: &[u8]) -> Manifest {
     let digest = Sha256Digest::of(b"component");
     let hosts = BTreeSet::from(["api.example.com:443".to_owned()]);
     Manifest {
-        app: App { name: "shop".to_owned(), version: "1.4.0".to_owned(), serial: 1_004_000 },
+        app: App { name: "shop".to_owned(), version: "1.4.0".to_owned(), serial: 10_000_400_000 },
         development: false,
         not_after: Some(1_900_000_000),
         target: Target {
