@@ -106,7 +106,7 @@ impl fmt::Display for Report {
 
 /// One line as a terminal may have it: much of what a report repeats was written by nobody we know, and
 /// must neither move the cursor, nor begin a line of its own, nor push everything else out of sight.
-struct Shown<'a>(&'a str);
+pub struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -51,7 +51,12 @@ fn build(package: &str, binary: &str) -> PathBuf {
     let link = folder.join(binary);
     // A parallel test may have been faster.
     if let Err(error) = std::fs::hard_link(&built, &link) {
-        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "cannot link {}: {error}", link.display());
+        assert_eq!(
+            error.kind(),
+            std::io::ErrorKind::AlreadyExists,
+            "cannot link {}: {error}",
+            link.display()
+        );
     }
     link
 }

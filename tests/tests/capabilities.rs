@@ -110,7 +110,7 @@ fn a_denied_interface_traps_and_nothing_goes_out() {
     for (guest, interface) in [("fetch-02", "wasi:http/outgoing-handler"), ("fetch-03", "wasi:http/client")] {
         let upstream = Upstream::start();
         let scratch = Scratch::new();
-        let recipe = recipe(&scratch, guest, "", &format!("[limits]\ntimeout = \"20s\"\n"));
+        let recipe = recipe(&scratch, guest, "", "[limits]\ntimeout = \"20s\"\n");
         let text = std::fs::read_to_string(&recipe).unwrap();
         let text = text.replace(
             "path = \"guest.wasm\"\n",

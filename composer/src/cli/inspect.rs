@@ -9,7 +9,7 @@ use serde_json::json;
 use wadoo_launcher::open::SPLIT_ENVELOPE;
 use wadoo_signing::manifest::{Grant, Manifest};
 use wadoo_signing::regular;
-use wadoo_signing::report::{Exit, Report, shell};
+use wadoo_signing::report::{Exit, Report, Shown, shell};
 use wadoo_signing::statement::Statement;
 
 use super::compose::size;
@@ -160,7 +160,8 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
         "inputs",
         manifest.inputs.iter().map(|(name, input)| format!("{name}: {} ({})", input.digest, input.source)),
     ));
-    lines.join("\n") + "\n"
+    // Nobody vouches for what an unverified manifest says.
+    lines.iter().map(|line| format!("{}\n", Shown(line))).collect()
 }
 
 /// One title, and a line for each item.
