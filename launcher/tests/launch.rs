@@ -141,6 +141,51 @@ fn the_second_signal_stops() {
 }
 
 #[test]
+fn a_reader_that_stops_reading_does_not_stop_the_server() {
+    let place = Place::server();
+    let mut running = place.start();
+    // Each of them is one line of 7000 bytes on stderr, and nobody reads them: more than pipe and queue hold.
+    let path = format!("/t{}", "x".repeat(7000));
+    for _ in 0..300 {
+        assert!(running.get(&path).starts_with("HTTP/1.1 500 "));
+    }
+    assert!(running.get("/o").starts_with("HTTP/1.1 200 "));
+    // Once they are read, what was lost is told.
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("launcher: lost ") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "no line says what was lost");
+    }
+    // The end does not wait for a reader either.
+    for _ in 0..300 {
+        assert!(running.get(&path).starts_with("HTTP/1.1 500 "));
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_body_that_is_shorter_than_announced_is_one_line_in_the_log() {
+    let component =
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/guests/hostile-03.wasm")).unwrap();
+    let place = Place::new(Trigger::Http03, &component, |manifest| {
+        manifest.pool.core_instances = 100;
+        manifest.pool.memories = 10;
+        manifest.pool.tables = 50;
+    });
+    let running = place.start();
+    for _ in 0..50 {
+        let text = running.get("/short-body");
+        assert!(text.starts_with("HTTP/1.1 200 ") || text.starts_with("HTTP/1.1 500 "), "{text:?}");
+    }
+    running.signal(Signal::TERM);
+    let (code, stderr) = running.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stderr.matches("GET /short-body ").count(), 50, "{stderr}");
+}
+
+#[test]
 fn an_address_that_cannot_be_had_is_a_host_problem() {
     let place = Place::server();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
