@@ -41,6 +41,7 @@ fn tell(text: &str) -> ExitCode {
 
 /// Ends the process on a panic of any thread: a launcher without its ticker, for example, must not go on. One
 /// report and no backtrace, whether panics unwind or abort.
+#[expect(clippy::exit, reason = "the process ends here, and a hook has no other way to say how")]
 fn die(panic: &PanicHookInfo<'_>) {
     let payload = panic.payload();
     let text = payload.downcast_ref::<&str>().copied();
