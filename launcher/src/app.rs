@@ -23,6 +23,7 @@ use wasmtime_wasi_http::{p2, p3};
 
 use crate::host::{Host, MAX_RANDOM_BYTES};
 use crate::linker::{self, LinkError};
+use crate::log::{Output, Stream};
 use crate::outgoing::Outgoing;
 use crate::ticker::{Running, Ticker};
 
@@ -131,8 +132,11 @@ impl App {
 
     /// A store for one request, every limit set.
     pub(crate) fn store(&self) -> Store<Host> {
-        let wasi =
-            WasiCtx::builder().inherit_stdout().inherit_stderr().max_random_size(MAX_RANDOM_BYTES).build();
+        let wasi = WasiCtx::builder()
+            .stdout(Output(Stream::Stdout))
+            .stderr(Output(Stream::Stderr))
+            .max_random_size(MAX_RANDOM_BYTES)
+            .build();
         self.reach.host(wasi, self.limits().memory).into_store(&self.engine)
     }
 
@@ -143,11 +147,19 @@ impl App {
             Err(_) => {
                 let _waiting =
                     Waiting::enter(&self.waiting, self.limits().concurrency.saturating_mul(QUEUE_FACTOR))?;
-                timeout(QUEUE_WAIT, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()?
+                timeout(queue_wait(self.timeout()), Arc::clone(&self.slots).acquire_owned())
+                    .await
+                    .ok()?
+                    .ok()?
             }
         };
         Some(Slot { _running: self.ticker.run(), _permit: permit })
     }
+}
+
+/// A request that may take less than [`QUEUE_WAIT`] altogether does not wait longer than that either.
+fn queue_wait(timeout: Option<Duration>) -> Duration {
+    timeout.map_or(QUEUE_WAIT, |timeout| timeout.min(QUEUE_WAIT))
 }
 
 /// The right to have one store, and the epoch that makes it yield. Dropped after the store.
@@ -208,4 +220,17 @@ pub(crate) fn check_memory(component: &Component, manifest: &Manifest) -> Result
         return Ok(());
     }
     Err(StartError::Memory { app: manifest.app.name.clone(), needs, limit: manifest.limits.memory })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_longer_for_a_slot_than_for_an_answer() {
+        let short = Duration::from_millis(100);
+        assert_eq!(queue_wait(Some(short)), short);
+        assert_eq!(queue_wait(Some(Duration::from_secs(30))), QUEUE_WAIT);
+        assert_eq!(queue_wait(None), QUEUE_WAIT);
+    }
 }

@@ -43,7 +43,7 @@ Examples:
 Signals: the first SIGTERM or SIGINT drains, the second stops.
 Exit codes:
   0 done   1 could not   2 usage   3 refused: not trusted   4 refused: incompatible   5 host resource   70 bug
-  A command's own exit code is passed on; lines that start with `launcher:` on stderr are the launcher's.
+  A command's own exit code is passed on.
 ";
 
 /// Printed by `--version`.
@@ -85,6 +85,8 @@ pub(crate) enum UsageError {
     Twice(&'static str),
     #[error("`{found}` is not {expected}")]
     Malformed { found: String, expected: &'static str },
+    #[error("`check` listens to nobody and takes no `{0}`")]
+    NotForCheck(&'static str),
     #[error("`check` takes one artifact, found `{0}` as well")]
     Surplus(String),
     #[error("argument `{0}` is not UTF-8, which is all that a component can take")]
@@ -129,6 +131,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
     // `launcher -- app.cwasm …`
     let mut rest = rest.into_iter();
     let artifact = artifact.or_else(|| rest.next().map(PathBuf::from)).ok_or(UsageError::NoArtifact)?;
+    if check && let Some(name) = given.of_a_server() {
+        return Err(UsageError::NotForCheck(name));
+    }
     let options = given.options(artifact)?;
     if check {
         return match rest.next() {
@@ -189,6 +194,12 @@ impl Given {
             return Err(UsageError::NoValue(name));
         }
         if place.replace(value).is_some() { Err(UsageError::Twice(name)) } else { Ok(()) }
+    }
+
+    /// An option that only a server can heed.
+    fn of_a_server(&self) -> Option<&'static str> {
+        let address = self.address.as_ref().map(|_| "--addr");
+        address.or(self.drain.as_ref().map(|_| "--drain"))
     }
 
     fn options(self, artifact: PathBuf) -> Result<Options, UsageError> {
@@ -322,6 +333,8 @@ mod tests {
                 "a.cwasm --drain 99999999999999999999s",
                 "`99999999999999999999s` is not a time, `30s` or `500ms` for example",
             ),
+            ("check a.cwasm --addr 127.0.0.1:1", "`check` listens to nobody and takes no `--addr`"),
+            ("check --drain 1s a.cwasm", "`check` listens to nobody and takes no `--drain`"),
             ("check a.cwasm b.cwasm", "`check` takes one artifact, found `b.cwasm` as well"),
         ] {
             assert_eq!(ask(line).map_err(|error| error.to_string()), Err(expected.to_owned()), "{line}");

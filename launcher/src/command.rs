@@ -14,7 +14,7 @@ use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::{Accessor, Component, InstancePre};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::bindings::{Command as Command02, CommandPre as Command02Pre};
-use wasmtime_wasi::p3::bindings::Command as Command03;
+use wasmtime_wasi::p3::bindings::{Command as Command03, CommandIndices as Command03Indices};
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use crate::app::{Reach, StartError, check_memory};
@@ -24,9 +24,7 @@ use crate::linker::{self, LinkError};
 use crate::problem::seconds;
 use crate::ticker::Ticker;
 
-/// The name that a command sees as its first argument is the application's.
-///
-/// A command, linked and ready to run.
+/// A command, linked and ready to run. The name that it sees as its first argument is the application's.
 pub struct Command {
     manifest: Manifest,
     engine: Engine,
@@ -89,7 +87,11 @@ impl Command {
             Trigger::Command02 => {
                 Command02Pre::new(pre).map(Entry::Run02).map_err(|_| missing("wasi:cli/run@0.2"))?
             }
-            Trigger::Command03 => Entry::Run03(pre),
+            Trigger::Command03 => {
+                // Only asked whether it is there; the instance looks it up again.
+                Command03Indices::new(&pre).map_err(|_| missing("wasi:cli/run@0.3"))?;
+                Entry::Run03(pre)
+            }
             Trigger::Http02 | Trigger::Http03 => return Err(missing("wasi:cli/run@0.3").into()),
         };
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;

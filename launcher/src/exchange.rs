@@ -8,6 +8,7 @@
 //! after that no pause in either direction is longer than `body-timeout`.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,8 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::OptionFuture;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{Method, Request, Response, StatusCode};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -40,8 +42,9 @@ pub(crate) async fn answer(
     app: Arc<App>,
     alive: Alive,
     request: Request<Incoming>,
+    local: impl FnOnce() -> Option<SocketAddr>,
 ) -> Response<ResponseBody> {
-    match handle(&app, alive, request).await {
+    match handle(&app, alive, request, local).await {
         Ok(response) => response.map(|body| ResponseBody::Guest(Box::new(body))),
         Err(problem) => problem.into_response().map(ResponseBody::Own),
     }
@@ -50,10 +53,12 @@ pub(crate) async fn answer(
 async fn handle(
     app: &Arc<App>,
     alive: Alive,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
+    local: impl FnOnce() -> Option<SocketAddr>,
 ) -> Result<Response<GuestBody>, Problem> {
     let deadline = app.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
     check_head(app, &request)?;
+    check_host(&mut request, local)?;
     let slot = app.admit().await.ok_or(Problem::Busy)?;
 
     let title = Title::of(&request);
@@ -71,8 +76,10 @@ async fn handle(
     let response = head(&mut guest, answered, &breach, deadline, app, &title).await?;
     let bodiless = title.method == Method::HEAD
         || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let left = if bodiless { None } else { content_length(response.headers()) };
     Ok(response.map(|body| GuestBody {
         body,
+        left,
         guest,
         end_body: Some(end_body),
         failed,
@@ -85,9 +92,16 @@ async fn handle(
     }))
 }
 
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// What can be refused without the guest.
 fn check_head(app: &App, request: &Request<Incoming>) -> Result<(), Problem> {
     let limits = app.limits();
+    if request.method() == Method::CONNECT {
+        return Err(Problem::NoTunnel);
+    }
     // The request line and the fields as they were on the wire, give or take the white space.
     let fields: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -95,15 +109,46 @@ fn check_head(app: &App, request: &Request<Incoming>) -> Result<(), Problem> {
     if fields + target + request.method().as_str().len() > limits.request_headers as usize {
         return Err(Problem::HeadTooLarge(limits.request_headers));
     }
-    if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
-        return Err(Problem::NoHost);
-    }
-    let length =
-        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > limits.request_body) {
+    if content_length(request.headers()).is_some_and(|length| length > limits.request_body) {
         return Err(Problem::BodyTooLarge(limits.request_body));
     }
     Ok(())
+}
+
+/// Lets through one host field and no other: two readers of two could each believe another one. HTTP/1.0 may
+/// do without; the guest then hears the address that was connected to.
+fn check_host(
+    request: &mut Request<Incoming>,
+    local: impl FnOnce() -> Option<SocketAddr>,
+) -> Result<(), Problem> {
+    if request.uri().authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(Problem::BadHost);
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_authority(host) => Ok(()),
+        (None, None) if request.version() == Version::HTTP_10 => {
+            let local = local().and_then(|local| HeaderValue::try_from(local.to_string()).ok());
+            request.headers_mut().insert(HOST, local.ok_or(Problem::BadHost)?);
+            Ok(())
+        }
+        _ => Err(Problem::BadHost),
+    }
+}
+
+/// A name or address with at most a port, and nobody's name before it.
+fn is_authority(host: &HeaderValue) -> bool {
+    let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else {
+        return false;
+    };
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host);
+    let port_fits = port.is_some_and(|port| match port.strip_prefix(':') {
+        // RFC 3986 allows a colon with nothing after it.
+        Some(port) => port.is_empty() || port.parse::<u16>().is_ok(),
+        None => port.is_empty(),
+    });
+    !host.is_empty() && port_fits
 }
 
 /// Polls the guest until its head is there or something ends it. Leaves in `guest` what is not finished.
@@ -208,7 +253,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(body) => body.is_end_stream(),
-            Self::Guest(body) => !body.failed.load(Ordering::Acquire) && body.body.is_end_stream(),
+            Self::Guest(body) => body.is_whole(),
         }
     }
 
@@ -223,6 +268,8 @@ impl Body for ResponseBody {
 /// A body together with the guest that writes it.
 pub(crate) struct GuestBody {
     body: WasiBody,
+    /// Bytes that the response's `content-length` still promises.
+    left: Option<u64>,
     guest: Option<Guest>,
     end_body: Option<oneshot::Sender<()>>,
     failed: Arc<AtomicBool>,
@@ -238,6 +285,11 @@ pub(crate) struct GuestBody {
 }
 
 impl GuestBody {
+    /// Nothing is missing, and nobody needs to ask for more.
+    fn is_whole(&self) -> bool {
+        !self.failed.load(Ordering::Acquire) && self.left.unwrap_or(0) == 0 && self.body.is_end_stream()
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if self.aborted {
             return self.abort(context);
@@ -256,15 +308,22 @@ impl GuestBody {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause.moved();
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                self.left = self.left.map(|left| left.saturating_sub(length));
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => self.cut(&error.to_string(), context),
             // A guest that failed has not finished its body, whatever its closed channel looks like.
             Poll::Ready(None) if self.failed.load(Ordering::Acquire) => self.abort(context),
-            Poll::Ready(None) => {
-                self.finish();
-                Poll::Ready(None)
-            }
+            Poll::Ready(None) => match self.left {
+                Some(left) if left > 0 => {
+                    self.cut(&format!("its body ended {left} bytes before its content-length"), context)
+                }
+                _ => {
+                    self.finish();
+                    Poll::Ready(None)
+                }
+            },
             Poll::Pending => match self.pause.poll_exceeded(context) {
                 Poll::Ready(()) => {
                     let pause = seconds(self.pause.longest());
@@ -313,8 +372,61 @@ impl Drop for GuestBody {
     /// hyper does not read a body to its end where it knows it: by `content-length`, or where there is none.
     /// In all other cases the client is gone, and so the guest goes.
     fn drop(&mut self) {
-        if self.end_body.is_some() && (self.bodiless || self.body.is_end_stream()) {
+        if self.end_body.is_some() && (self.bodiless || self.left == Some(0) || self.body.is_end_stream()) {
             self.finish();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[test]
+    fn a_host_is_one_name_or_address_with_at_most_a_port() {
+        for host in ["a", "a.example:80", "a:", "127.0.0.1:8080", "[::1]:8080", "[::1]"] {
+            assert!(is_authority(&HeaderValue::from_static(host)), "{host}");
+        }
+        for host in ["", ":80", "a@b", "a:b@c", "a:x", "a:99999", "a b", "a/b", "a,b/", "http://a"] {
+            assert!(!is_authority(&HeaderValue::from_static(host)), "{host}");
+        }
+    }
+
+    /// Sends the 3 bytes of `body`, of which `promised` were announced, and drops it as hyper does.
+    async fn finishes_after(promised: u64) -> bool {
+        let (done, is_done) = oneshot::channel();
+        let (release, released) = oneshot::channel::<()>();
+        let (end_body, _body_ended) = oneshot::channel();
+        let frames = stream::iter([Ok::<_, Error>(Frame::data(Bytes::from_static(b"ok\n")))]);
+        let mut body = GuestBody {
+            body: StreamBody::new(frames).boxed_unsync(),
+            left: Some(promised),
+            guest: Some(Box::pin(async move {
+                let _ = released.await;
+                let _ = done.send(());
+                Ok(())
+            })),
+            end_body: Some(end_body),
+            failed: Arc::default(),
+            breach: Arc::default(),
+            pause: Pause::new(POST_RETURN),
+            aborted: false,
+            bodiless: false,
+            after: POST_RETURN,
+            title: Title { method: Method::GET, path: "/".to_owned() },
+        };
+        assert!(matches!(poll_fn(|context| body.poll(context)).await, Some(Ok(_))));
+        drop(body);
+        let _ = release.send(());
+        is_done.await.is_ok()
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_guest_goes_on_after_the_last_byte_that_was_announced_and_not_before() {
+        assert!(finishes_after(3).await);
+        assert!(!finishes_after(4).await);
     }
 }

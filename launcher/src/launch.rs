@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::runtime::Runtime;
 use wadoo_launcher::app::App;
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
@@ -63,11 +62,7 @@ pub(crate) fn run(options: &Options, arguments: &[String], start: Instant) -> Re
         }
         Trigger::Command02 | Trigger::Command03 => {
             let command = Loaded::from(authentic)?.command()?;
-            let runtime = runtime()?;
-            let code = runtime.block_on(command.run(arguments))?;
-            // A read of stdin that nobody waits for any more must not keep the process.
-            runtime.shutdown_background();
-            Ok(code)
+            Ok(block_on(command.run(arguments))??)
         }
     }
 }
@@ -78,8 +73,7 @@ fn serve(bound: Bound, loaded: Loaded, drain: Duration, start: Instant) -> Resul
     let title = format!("{} {}", loaded.manifest.app.name, loaded.manifest.app.version);
     let app = loaded.app()?;
     let load = load + loading.elapsed();
-    let runtime = runtime()?;
-    let drained = runtime.block_on(async {
+    let drained = block_on(async {
         // Before anybody is told that the server is ready, so that no signal meets the default action.
         let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
         let listener = bound.listen()?;
@@ -87,14 +81,16 @@ fn serve(bound: Bound, loaded: Loaded, drain: Duration, start: Instant) -> Resul
         let server = Server::new(listener, app, drain);
         print(&ready.line())?;
         Ok::<_, Report>(server.run(phase).await)
-    })?;
-    match drained {
-        Drained::Clean => Ok(Exit::Done as u8),
+    })??;
+    let exit = match drained {
+        Drained::Clean => Exit::Done,
         Drained::Cut(left) => {
             log::write(format_args!("stopped with {left} requests and connections unfinished"));
-            Ok(Exit::CouldNot as u8)
+            Exit::CouldNot
         }
-    }
+    };
+    log::flush(log::FLUSH_TIME);
+    Ok(exit as u8)
 }
 
 /// Everything that must hold before a byte of the payload is read: trust, policy, framing, signature, and
@@ -202,8 +198,13 @@ fn values(grant: &Grant) -> String {
     values.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn runtime() -> Result<Runtime, Report> {
-    server::runtime().map_err(|error| no_resource("start", &error))
+/// Runs `future` on a runtime of its own. A name that is being looked up, or a read of stdin, that nobody waits
+/// for any more does not keep the process.
+fn block_on<F: Future>(future: F) -> Result<F::Output, Report> {
+    let runtime = server::runtime().map_err(|error| no_resource("start", &error))?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 fn no_resource(what: &str, error: &io::Error) -> Report {
@@ -221,5 +222,26 @@ fn print(text: &str) -> Result<(), Report> {
         Err(error) => {
             Err(Report::new(Exit::HostResource, "cannot write to stdout").because(error.to_string()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocking_call_that_hangs_does_not_keep_the_process() {
+        let (begun, begins) = std::sync::mpsc::channel();
+        let result: Result<Result<(), Report>, Report> = block_on(async {
+            tokio::task::spawn_blocking(move || {
+                begun.send(()).expect("the test waits");
+                loop {
+                    thread::park();
+                }
+            });
+            begins.recv().expect("the call begins");
+            Err(Report::new(Exit::HostResource, "early"))
+        });
+        assert!(result.expect("a runtime").is_err());
     }
 }

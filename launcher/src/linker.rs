@@ -207,6 +207,23 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
             (_, None) => return refuse(import, "this launcher does not know the interface"),
         }
     }
+    // What a store reaches is known by kind, so one version of an interface must not have less than another.
+    for (import, grant) in &manifest.grants {
+        let same = |other: &str| match grant {
+            // Every version of it reads the same variables.
+            Grant::Environment(_) => find(other).is_some_and(|other| other.grant == Some(Kind::Environment)),
+            // 0.2 and 0.3 are enforced apart.
+            Grant::OutgoingHttp(_) => find(other)
+                .is_some_and(|other| find(import).is_some_and(|interface| std::ptr::eq(interface, other))),
+        };
+        if let Some((other, _)) = manifest.grants.iter().find(|(name, other)| same(name) && *other != grant) {
+            return refuse(other, "another version of the same interface is granted other values");
+        }
+        let ungranted = |other: &&String| same(other) && !manifest.grants.contains_key(*other);
+        if let Some(other) = manifest.imports.iter().find(ungranted) {
+            return refuse(other, "another version of the same interface has a grant, and this one has none");
+        }
+    }
     Ok(())
 }
 
@@ -331,9 +348,6 @@ static INTERFACES: &[Interface] = &[
         grant: Some(Kind::OutgoingHttp),
         link: |l| http02::outgoing_handler::add_to_linker::<_, WasiHttp>(l, Host::http_02),
     },
-    base("wasi:clocks/types", V03, |l| {
-        wasi03::clocks::types::add_to_linker::<_, WasiClocks>(l, Host::clocks)
-    }),
     base("wasi:clocks/system-clock", V03, |l| {
         wasi03::clocks::system_clock::add_to_linker::<_, WasiClocks>(l, Host::clocks)
     }),

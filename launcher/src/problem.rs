@@ -19,8 +19,10 @@ pub(crate) enum Problem {
     BodyTooLarge(u64),
     /// The head is longer than the limit.
     HeadTooLarge(u32),
-    /// The head cannot be passed on: HTTP/1.1 without a host.
-    NoHost,
+    /// The head does not say for which host it is, or says so twice, or says what is no host.
+    BadHost,
+    /// CONNECT: this is no proxy.
+    NoTunnel,
     /// The application trapped, exited, or gave no answer.
     Failed,
     /// As many requests as allowed are running, and none ended soon.
@@ -38,7 +40,8 @@ impl Problem {
             Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::NoHost => StatusCode::BAD_REQUEST,
+            Self::BadHost => StatusCode::BAD_REQUEST,
+            Self::NoTunnel => StatusCode::NOT_IMPLEMENTED,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -50,7 +53,10 @@ impl Problem {
             Self::BodyStalled(pause) => format!("no byte of the request's body came for {}", seconds(pause)),
             Self::BodyTooLarge(limit) => format!("the request's body is longer than {limit} bytes"),
             Self::HeadTooLarge(limit) => format!("the request's head is longer than {limit} bytes"),
-            Self::NoHost => "the request has no host field".to_owned(),
+            Self::BadHost => {
+                "the request needs one host field, with a name or address and at most a port".to_owned()
+            }
+            Self::NoTunnel => "this server opens no tunnels".to_owned(),
             Self::Failed => "the application failed".to_owned(),
             Self::Busy => "the application is handling as many requests as it may".to_owned(),
             Self::TimedOut(limit) => format!("the application did not answer within {}", seconds(limit)),
@@ -59,7 +65,14 @@ impl Problem {
 
     /// Whether the rest of the request is not worth reading, so that the connection cannot be used again.
     fn closes(self) -> bool {
-        matches!(self, Self::BodyStalled(_) | Self::BodyTooLarge(_) | Self::HeadTooLarge(_) | Self::NoHost)
+        match self {
+            Self::BodyStalled(_)
+            | Self::BodyTooLarge(_)
+            | Self::HeadTooLarge(_)
+            | Self::BadHost
+            | Self::NoTunnel => true,
+            Self::Failed | Self::Busy | Self::TimedOut(_) => false,
+        }
     }
 
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {

@@ -162,7 +162,7 @@ pub enum Phase {
     Stopped,
 }
 
-/// A runtime for a server: one thread, and none besides until somebody looks up a name.
+/// A runtime for a server: one thread, and none of its own besides until somebody looks up a name.
 ///
 /// # Errors
 ///
@@ -256,7 +256,12 @@ impl Server {
 
     /// Serves until `phase` says otherwise, then drains. Ends when all requests are finished, the drain took
     /// too long, or `phase` became [`Phase::Stopped`] (or lost its sender).
+    ///
+    /// What is logged and printed from here on is written by a thread of its own; see [`log::flush`].
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Drained {
+        if let Err(error) = log::detach() {
+            log::line!("a reader that stops reading will stop the server: no thread: {error}");
+        }
         let (sender, mut finished) = mpsc::channel::<Infallible>(1);
         let alive = Alive { _sender: sender };
         // Connections follow a phase of their own: it ends with this function, in whatever way that is.

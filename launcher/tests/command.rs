@@ -5,7 +5,8 @@ mod guest;
 use std::collections::BTreeSet;
 
 use wadoo_launcher::command::{Command, RunError};
-use wadoo_signing::manifest::{Manifest, Trigger};
+use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
+use wadoo_signing::report::{Exit, Report};
 
 fn command(adjust: impl FnOnce(&mut Manifest)) -> Command {
     let mut manifest = guest::manifest(Trigger::Command02, BTreeSet::new());
@@ -13,6 +14,54 @@ fn command(adjust: impl FnOnce(&mut Manifest)) -> Command {
     manifest.imports = guest::imports(&component);
     adjust(&mut manifest);
     Command::new(engine, &component, manifest).expect("the command is linked")
+}
+
+#[test]
+fn a_command_without_its_entry_is_refused_at_the_start() {
+    let mut manifest = guest::manifest(Trigger::Command03, BTreeSet::new());
+    let (engine, component) = guest::load(&manifest, &guest::command());
+    manifest.imports = guest::imports(&component);
+    let report = Report::from(Command::new(engine, &component, manifest).err().expect("it is refused"));
+    assert_eq!(report.exit, Exit::Incompatible);
+    assert!(report.to_string().contains("wasi:cli/run@0.3"), "{report}");
+}
+
+#[test]
+fn versions_of_one_interface_cannot_have_different_grants() {
+    let refusal = |adjust: fn(&mut Manifest)| {
+        let mut manifest = guest::manifest(Trigger::Command02, BTreeSet::new());
+        let (engine, component) = guest::load(&manifest, &guest::command());
+        manifest.imports = guest::imports(&component);
+        adjust(&mut manifest);
+        Command::new(engine, &component, manifest).err().map(|error| Report::from(error).to_string())
+    };
+    fn grant(manifest: &mut Manifest, version: &str, key: &str) {
+        let keys = BTreeSet::from([key.to_owned()]);
+        let import = format!("wasi:cli/environment@{version}");
+        manifest.imports.insert(import.clone());
+        manifest.grants.insert(import, Grant::Environment(EnvironmentGrant { keys }));
+    }
+    let different = refusal(|manifest| {
+        grant(manifest, "0.2.0", "A");
+        grant(manifest, "0.3.0", "B");
+    });
+    assert!(different.is_some_and(|text| text.contains("other values")));
+    let ungranted = refusal(|manifest| grant(manifest, "0.2.6", "A"));
+    assert!(ungranted.is_some_and(|text| text.contains("wasi:cli/environment@0.2.0")));
+    let same = refusal(|manifest| {
+        grant(manifest, "0.2.0", "A");
+        grant(manifest, "0.3.0", "A");
+    });
+    assert_eq!(same, None);
+
+    let hosts = refusal(|manifest| {
+        for (version, host) in [("0.2.0", "a:1"), ("0.2.6", "b:1")] {
+            let hosts = BTreeSet::from([host.to_owned()]);
+            let import = format!("wasi:http/outgoing-handler@{version}");
+            manifest.grants.insert(import, Grant::OutgoingHttp(OutgoingHttp { hosts }));
+        }
+    });
+    assert!(hosts.is_some_and(|text| text.contains("other values")));
 }
 
 fn run(arguments: &[&str]) -> Result<u8, RunError> {

@@ -8,6 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -76,6 +77,7 @@ impl Running {
 
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
@@ -138,6 +140,51 @@ fn the_second_signal_stops() {
     line.clear();
     stderr.read_line(&mut line).unwrap();
     assert!(line.contains("unfinished"), "{line}");
+}
+
+#[test]
+fn a_reader_that_stops_reading_does_not_stop_the_server() {
+    let place = Place::server();
+    let mut running = place.start();
+    // Each of them is one line of 7000 bytes on stderr, and nobody reads them: more than pipe and queue hold.
+    let path = format!("/t{}", "x".repeat(7000));
+    for _ in 0..300 {
+        assert!(running.get(&path).starts_with("HTTP/1.1 500 "));
+    }
+    assert!(running.get("/o").starts_with("HTTP/1.1 200 "));
+    // Once they are read, what was lost is told.
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("launcher: lost ") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "no line says what was lost");
+    }
+    // The end does not wait for a reader either.
+    for _ in 0..300 {
+        assert!(running.get(&path).starts_with("HTTP/1.1 500 "));
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_body_that_is_shorter_than_announced_is_one_line_in_the_log() {
+    let component =
+        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/guests/hostile-03.wasm")).unwrap();
+    let place = Place::new(Trigger::Http03, &component, |manifest| {
+        manifest.pool.core_instances = 100;
+        manifest.pool.memories = 10;
+        manifest.pool.tables = 50;
+    });
+    let running = place.start();
+    for _ in 0..50 {
+        let text = running.get("/short-body");
+        assert!(text.starts_with("HTTP/1.1 200 ") || text.starts_with("HTTP/1.1 500 "), "{text:?}");
+    }
+    running.signal(Signal::TERM);
+    let (code, stderr) = running.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stderr.matches("GET /short-body ").count(), 50, "{stderr}");
 }
 
 #[test]

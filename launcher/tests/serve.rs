@@ -308,6 +308,50 @@ both! {
         assert_eq!(server.drain(), Drained::Clean);
     }
 
+    fn a_client_that_leaves_before_its_body_takes_its_guest_with_it(app) {
+        let server = serve(app(|manifest| {
+            manifest.limits.concurrency = 1;
+            manifest.limits.timeout_ms = None;
+        }));
+        // z sleeps for ever and never asks for the body. It has begun when the next one finds no room.
+        let mut client = server.connect();
+        client.send("POST /z HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n");
+        while server.get("/o").0 == 200 {}
+        drop(client);
+        assert!((0..10).any(|_| server.get("/o").0 == 200), "the slot is free again");
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_tunnel_or_a_doubtful_host_is_refused(app) {
+        let server = serve(app(|_| {}));
+        let ask = |head: &str| {
+            let mut client = server.connect();
+            client.send(head);
+            client.rest()
+        };
+        assert_problem(ask("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"), 501);
+        for fields in ["", "Host: a\r\nHost: b\r\n", "Host: a@b\r\n", "Host: a b\r\n", "Host:\r\n"] {
+            assert_problem(ask(&format!("GET /o HTTP/1.1\r\n{fields}\r\n")), 400);
+        }
+        assert_problem(ask("GET http://a@b/o HTTP/1.1\r\nHost: b\r\n\r\n"), 400);
+        assert_eq!(ask("GET /o HTTP/1.0\r\n\r\n").0, 200);
+        assert_eq!(server.drain(), Drained::Clean);
+    }
+
+    fn a_drain_does_not_wait_for_half_a_head(app) {
+        // Less than the launcher waits for a head.
+        let server = serve_with_drain(app(|_| {}), Duration::from_secs(10));
+        let mut first = server.connect();
+        first.send("GET /o HTTP/1.1\r\nHo");
+        let mut second = server.connect();
+        second.send("GET /o HTTP/1.1\r\nHost: test\r\n\r\nGET /o HTTP/1.1\r\nHo");
+        assert_eq!(second.line(), "HTTP/1.1 200 OK");
+        while second.line() != "0" {}
+        server.assert_healthy();
+        assert_eq!(server.drain(), Drained::Clean);
+        assert_eq!(first.rest().1, "");
+    }
+
     fn a_client_that_takes_nothing_is_cut(app) {
         let server = serve(app(|manifest| {
             manifest.limits.concurrency = 1;
