@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -60,12 +60,13 @@ impl Place {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
         stdout.read_line(&mut ready).unwrap();
-        Running { child, ready }
+        Running { child, stdout, ready }
     }
 }
 
 struct Running {
     child: Child,
+    stdout: BufReader<ChildStdout>,
     ready: String,
 }
 
@@ -167,15 +168,33 @@ fn a_reader_that_stops_reading_does_not_stop_the_server() {
     assert_eq!(running.child.wait().unwrap().code(), Some(0));
 }
 
-#[test]
-fn a_body_that_is_shorter_than_announced_is_one_line_in_the_log() {
-    let component =
-        fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/guests/hostile-03.wasm")).unwrap();
-    let place = Place::new(Trigger::Http03, &component, |manifest| {
+/// The guest of `tests/guests` that misbehaves.
+fn prebuilt(trigger: Trigger, name: &str) -> Place {
+    let guests = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/guests"));
+    Place::new(trigger, &fs::read(guests.join(name)).unwrap(), |manifest| {
         manifest.pool.core_instances = 100;
         manifest.pool.memories = 10;
         manifest.pool.tables = 50;
-    });
+    })
+}
+
+#[test]
+fn what_a_guest_prints_is_written_before_the_end() {
+    for (trigger, name) in [(Trigger::Http02, "hostile-02.wasm"), (Trigger::Http03, "hostile-03.wasm")] {
+        let place = prebuilt(trigger, name);
+        let mut running = place.start();
+        assert!(running.get("/post-return?ms=1").contains("answered"));
+        running.signal(Signal::TERM);
+        let mut printed = String::new();
+        running.stdout.read_to_string(&mut printed).unwrap();
+        assert_eq!(printed, "post-return done\n", "{name}");
+        assert_eq!(running.end().0, Some(0));
+    }
+}
+
+#[test]
+fn a_body_that_is_shorter_than_announced_is_one_line_in_the_log() {
+    let place = prebuilt(Trigger::Http03, "hostile-03.wasm");
     let running = place.start();
     for _ in 0..50 {
         let text = running.get("/short-body");
