@@ -12,7 +12,7 @@ use clap::Args;
 use wadoo_launcher::app::App;
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::server::{self, Bound, Server, Switch};
-use wadoo_launcher::{engine, load};
+use wadoo_launcher::{engine, load, log};
 use wadoo_signing::key::SigningKey;
 use wadoo_signing::manifest::{Manifest, Trigger};
 use wadoo_signing::policy::Policy;
@@ -72,6 +72,7 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
         // thread ends with the process.
         std::thread::spawn(move || session.follow(watch, &switch));
         server.run(phase).await;
+        log::flush(log::FLUSH_TIME);
         Ok(Exit::Done)
     })
 }

@@ -55,6 +55,8 @@ pub enum PlanError {
     EnvironmentForServer { trigger: String },
     #[error("`{}` of `{part}` has `{text}`, which `{part}` does not import", entry.key())]
     UnusedEntry { part: PartName, entry: Entry, text: String, near: Option<String>, imports: Vec<String> },
+    #[error("`{part}` allows `{text}`, and nothing comes of it")]
+    IdleAllow { part: PartName, text: String, import: String, decision: Decision },
     #[error("no part uses the grant `{name}`")]
     UnusedGrant { name: String, fate: Option<(PartName, Decision)> },
     #[error("nothing uses `{part}`")]
@@ -221,6 +223,12 @@ impl PlanError {
                 lines.extend(difference_lines(differences, (provider, "exports"), (part, "imports")));
                 lines
             }
+            Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. } => {
+                vec![format!(
+                    "`{import}` is in the base set, which needs no leave, and `[grants]` has nothing for it"
+                )]
+            }
+            Self::IdleAllow { import, decision, .. } => vec![format!("`{import}`: {}", fate(decision))],
             Self::LauncherTypes { part, other, differences, .. } => {
                 difference_lines(differences, (other, "imports"), (part, "imports"))
             }
@@ -321,6 +329,10 @@ impl PlanError {
                 format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))
             }
             Self::EnvironmentForServer { .. } => "remove the grant; `wasi:config` values will do this in a later version".into(),
+            Self::IdleAllow { text, decision: Decision::Launcher(LauncherReason::BaseSet), .. } => {
+                format!("remove it; or, where values can be given, name it under `[grants]`: `\"{}\" = {{ … }}`", bare(text))
+            }
+            Self::IdleAllow { .. } => "remove it".into(),
             Self::UnusedEntry { near: Some(near), .. } => format!("did you mean `{near}`?"),
             Self::UnusedEntry { part, imports, .. } => {
                 format!("remove it; beyond the base set, `{part}` imports {}", listed(imports))

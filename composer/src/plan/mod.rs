@@ -115,7 +115,7 @@ pub fn plan(recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
     let mut problems = Problems::new();
     let wiring = decide::decide(recipe, inputs, &mut problems);
     let decided = problems.is_empty();
-    unused::entries(recipe, inputs, &mut problems);
+    unused::entries(recipe, inputs, &wiring, &mut problems);
     cycle::check(recipe, &wiring, &mut problems);
     let acyclic = !problems.iter().any(|(_, problem)| matches!(problem, PlanError::Cycle { .. }));
     // Without every wire, the trigger, unused parts and resources would only repeat what is wrong.

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{Entry, PlanError};
-use super::{Decision, Problems, Wiring};
+use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{compatible, in_base_set, nearest};
-use crate::recipe::{PartName, Recipe, Span};
+use crate::recipe::{InterfacePattern, PartName, Recipe, Span};
 
-/// Entries of `with`, `allow` and `deny` that match no import of their part.
-pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) {
+/// Entries of `with`, `allow` and `deny` that match no import of their part, and those of `allow` that match only
+/// what needs no leave.
+pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (part, component) in &recipe.components {
         let imports: Vec<&str> = inputs.world(part).imports.keys().map(String::as_str).collect();
         let mut report = |entry: Entry, text: String, span: &Span| {
@@ -34,6 +35,13 @@ pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems)
                 report(Entry::Deny, pattern.value.to_string(), &pattern.span);
             }
         }
+        for pattern in &component.allow {
+            if let Some((import, decision)) = idle(&pattern.value, &imports, wiring.get(part)) {
+                let text = pattern.value.to_string();
+                let problem = PlanError::IdleAllow { part: part.clone(), text, import, decision };
+                problems.push((Some(pattern.span.clone()), problem));
+            }
+        }
         for (name, provider) in &component.with {
             let matching: Vec<&&str> = imports.iter().filter(|import| name.matches(import)).collect();
             let denied = |import: &str| component.deny.iter().find(|pattern| pattern.value.matches(import));
@@ -50,6 +58,25 @@ pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems)
             }
         }
     }
+}
+
+/// The first import that an `allow` pattern matches, if none of those that it matches needs it. An import that is
+/// not decided is reported where that failed.
+fn idle(
+    pattern: &InterfacePattern,
+    imports: &[&str],
+    decisions: Option<&BTreeMap<String, Decision>>,
+) -> Option<(String, Decision)> {
+    let mut first = None;
+    for import in imports.iter().filter(|import| pattern.matches(import)) {
+        match decisions.and_then(|decisions| decisions.get(*import)) {
+            None | Some(Decision::Launcher(LauncherReason::Granted)) => return None,
+            Some(decision) => {
+                first.get_or_insert_with(|| ((*import).to_owned(), decision.clone()));
+            }
+        }
+    }
+    first
 }
 
 /// The import as the entry would write it: without a version, if the entry has none.
