@@ -7,7 +7,7 @@ use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_compon
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, UnresolvedPackageGroup};
 
 /// The component of the one world in `text`. The first line may be `// wasi: 0.2.3`: the WASI packages of
-/// `tests/wit` then have that version. Without it they are 0.2.12; `// wasi: 0.3.0` takes the others.
+/// `wit` then have that version. Without it they are 0.2.12; `// wasi: 0.3.0` takes the others.
 pub(crate) fn from_wit(text: &str) -> Vec<u8> {
     let mut resolve =
         wasi(text.lines().next().and_then(|line| line.strip_prefix("// wasi: ")).unwrap_or("0.2.12"));
@@ -25,7 +25,7 @@ pub(crate) fn from_wit(text: &str) -> Vec<u8> {
 fn wasi(version: &str) -> Resolve {
     let (folder, shipped) =
         if version.starts_with("0.3") { ("wasi-0.3", "0.3.0") } else { ("wasi-0.2", "0.2.12") };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("wit").join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit").join(folder).join("deps");
     let mut files: Vec<_> =
         fs::read_dir(folder).expect("wit folder").map(|entry| entry.expect("entry").path()).collect();
     files.sort();
