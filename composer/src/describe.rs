@@ -32,7 +32,7 @@ pub fn describe(facts: &Facts<'_>) -> Manifest {
         app: manifest::App {
             name: recipe.app.name.to_string(),
             version: recipe.app.version.to_string(),
-            serial: recipe.app.serial(),
+            serial: recipe.app.serial,
         },
         development: *development,
         not_after: None,

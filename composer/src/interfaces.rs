@@ -177,20 +177,24 @@ pub fn is_command(trigger: &Trigger) -> bool {
     matches!(trigger, Trigger::Command02 | Trigger::Command03)
 }
 
-/// Fewest edits (insert, delete, replace) that turn `a` into `b`.
+/// Fewest edits (insert, delete, replace, swap two neighbours) that turn `a` into `b`, none within another.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut last_but_one = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = last[j] + usize::from(a[i] != b[j]);
+            let mut fewest = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                fewest = fewest.min(last_but_one[j - 1] + 1);
+            }
+            row.push(fewest);
         }
+        last_but_one = std::mem::replace(&mut last, row);
     }
-    row[b.len()]
+    last[b.len()]
 }
 
 /// The candidate that is most likely meant by `word`: within a third of its length, the first of the nearest.
@@ -250,5 +254,18 @@ mod tests {
     fn near_misses_are_near() {
         assert_eq!(nearest("acme:auth/chekc", ["acme:auth/check", "acme:log/sink"]), Some("acme:auth/check"));
         assert_eq!(nearest("zz", ["acme:auth/check"]), None);
+        assert_eq!(nearest("atuh", ["cart", "auth"]), Some("auth"));
+    }
+
+    #[test]
+    fn a_swap_is_one_edit() {
+        assert_eq!(distance("atuh", "auth"), 1);
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(distance("abcd", "badc"), 2);
+        assert_eq!(distance("ca", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("auth", "auth"), 0);
     }
 }

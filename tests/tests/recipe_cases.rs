@@ -56,7 +56,7 @@ fn everything_that_a_recipe_can_say_is_read() {
     let recipe = full();
     let (app, limits, build) = (&recipe.app, &recipe.limits, &recipe.build);
     assert_eq!((app.name.as_str(), app.version.to_string().as_str()), ("shop", "1.4.0-rc.2+nightly"));
-    assert_eq!(app.serial(), 14);
+    assert_eq!(app.serial, 14);
     let names: Vec<&str> = recipe.components.keys().map(|name| name.as_str()).collect();
     assert_eq!(names, ["auth", "cart", "log"]);
     let (_, cart) = recipe.components.iter().find(|(name, _)| name.as_str() == "cart").expect("cart");
@@ -81,7 +81,7 @@ fn everything_that_a_recipe_can_say_is_read() {
     assert_eq!(limits.timeout.map(|time| time.as_millis()), Some(2500));
     assert_eq!(limits.timeout_or_default(true), limits.timeout);
     assert_eq!(limits.body_timeout.as_secs(), 60);
-    let targets: Vec<String> = build.targets().iter().map(ToString::to_string).collect();
+    let targets: Vec<String> = build.targets.iter().map(ToString::to_string).collect();
     assert_eq!(targets, ["x86_64-unknown-linux-gnu (x86-64-v3)"]);
     assert_eq!(recipe.sign.as_ref().map(|sign| sign.keys.len()), Some(2));
     assert_eq!(recipe.exports.len(), 1);
@@ -91,10 +91,10 @@ fn everything_that_a_recipe_can_say_is_read() {
 fn the_smallest_recipe_has_defaults() {
     let text = "recipe = 1\napp = { name = \"a\", version = \"1.2.3\" }\ncomponents.a.path = \"a.wasm\"\n";
     let recipe = parse(FILE, text.to_owned()).unwrap_or_else(|reports| panic!("{}", printed(&reports)));
-    assert_eq!(recipe.app.serial(), 10_000_200_003);
+    assert_eq!(recipe.app.serial, 10_000_200_003);
     assert_eq!(recipe.limits.timeout_or_default(true).map(|time| time.as_secs()), Some(30));
     assert_eq!(recipe.limits.timeout_or_default(false), None);
-    assert_eq!((recipe.build.targets().len(), recipe.build.level().name()), (1, "baseline"));
+    assert_eq!((recipe.build.targets.len(), recipe.build.cpu.name()), (1, "baseline"));
     assert!(recipe.sign.is_none() && recipe.grants.is_empty() && recipe.exports.is_empty());
 }
 

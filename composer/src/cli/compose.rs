@@ -114,8 +114,8 @@ fn all<A, B>(a: Result<A, Vec<Report>>, b: Result<B, Vec<Report>>) -> Result<(A,
 /// The one target of the flag, or those of the recipe.
 fn targets(arguments: &Arguments, composed: &Composed) -> Result<Vec<Target>, Vec<Report>> {
     let build = &composed.recipe.build;
-    let Some(triple) = &arguments.target else { return Ok(build.targets()) };
-    if let Some(target) = Target::new(triple, build.level()) {
+    let Some(triple) = &arguments.target else { return Ok(build.targets.clone()) };
+    if let Some(target) = Target::new(triple, build.cpu) {
         return Ok(vec![target]);
     }
     let known = TRIPLES.contains(&triple.as_str());
@@ -123,7 +123,7 @@ fn targets(arguments: &Arguments, composed: &Composed) -> Result<Vec<Target>, Ve
     Err(vec![if known {
         report.because(format!(
             "the recipe asks for the CPU level `{}`, which it does not have",
-            build.level().name()
+            build.cpu.name()
         ))
     } else {
         report

@@ -125,7 +125,7 @@ impl Session {
             let hint = format!("compose and run it: `wadoo compose {}`", self.recipe.display());
             return Err(vec![Report::new(Exit::CouldNot, what).hint(hint)]);
         }
-        let target = crate::target::Target::here(composed.recipe.build.level()).ok_or_else(|| {
+        let target = crate::target::Target::here(composed.recipe.build.cpu).ok_or_else(|| {
             let what = "cannot serve on this machine: it is no target of this version";
             vec![
                 Report::new(Exit::Incompatible, what)

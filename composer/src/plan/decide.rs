@@ -94,12 +94,9 @@ impl Rules<'_> {
         self.launcher(import, interface).map(Decision::Launcher)
     }
 
-    /// The `with` entry for `import`; one that gives a version goes before one that does not.
+    /// The `with` entry for `import`; the parser sees to it that no two mean the same.
     fn with(&self, import: &str) -> Option<(&InterfaceName, &Spanned<PartName>)> {
-        let exact = |name: &InterfaceName| name.to_string() == import;
-        let matching = || self.component.with.iter().filter(|(name, _)| name.matches(import));
-        let versioned = || matching().find(|(name, _)| name.to_string().contains('@'));
-        matching().find(|(name, _)| exact(name)).or_else(versioned).or_else(|| matching().next())
+        self.component.with.iter().find(|(name, _)| name.matches(import))
     }
 
     fn explicit(
@@ -115,7 +112,6 @@ impl Rules<'_> {
             .imports
             .keys()
             .filter(|other| name.matches(other))
-            .filter(|other| self.with(other).is_some_and(|(found, _)| found == name))
             .cloned()
             .collect();
         if meant.iter().any(|other| interfaces::track(other) != interfaces::track(import)) {
@@ -232,6 +228,7 @@ impl Rules<'_> {
                 import: import.to_owned(),
                 near: self.near_miss(import),
                 allowed,
+                has_deny: !self.component.deny.is_empty(),
                 grantable: capability.is_some(),
             })),
         }

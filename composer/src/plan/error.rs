@@ -7,7 +7,7 @@ use wadoo_signing::report::{Exit, Report};
 
 use super::{Decision, LauncherReason};
 use crate::interfaces::{self, nearest};
-use crate::recipe::PartName;
+use crate::recipe::{Component, PartName};
 use crate::signature::Difference;
 
 /// Differences of one interface that are printed; more are counted.
@@ -58,9 +58,9 @@ pub enum PlanError {
     #[error("`{part}` allows `{text}`, and nothing comes of it")]
     IdleAllow { part: PartName, text: String, import: String, decision: Decision },
     #[error("no part uses the grant `{name}`")]
-    UnusedGrant { name: String, fate: Option<(PartName, Decision)> },
+    UnusedGrant { name: String, fate: Option<(PartName, Decision)>, has_allow: bool },
     #[error("nothing uses `{part}`")]
-    UnusedPart { part: PartName, exports: Vec<String>, fate: Option<(PartName, String, Decision)> },
+    UnusedPart { part: PartName, exports: Vec<String>, fate: Option<Fate> },
     #[error("cannot export `{name}`: `{part}` does not export it")]
     NoSuchExport { name: String, part: PartName, exports: Vec<String> },
     #[error("cannot export `{name}`: `{part}` exports it in {} versions", exports.len())]
@@ -101,6 +101,8 @@ pub struct MissingImport {
     pub near: Option<Near>,
     /// The part's `allow` has it.
     pub allowed: bool,
+    /// The part has a `deny`.
+    pub has_deny: bool,
     /// `[grants]` can have it.
     pub grantable: bool,
 }
@@ -112,6 +114,55 @@ pub struct Near {
     pub note: String,
     /// The part that has it.
     pub part: Option<PartName>,
+}
+
+/// What became of an import that an unused part could provide.
+#[derive(Debug)]
+pub struct Fate {
+    /// The importer.
+    pub part: PartName,
+    /// Full name of the import.
+    pub import: String,
+    /// What was decided instead.
+    pub decision: Decision,
+    /// What the importer's `with` says.
+    pub with: With,
+}
+
+/// What a part's `with` says of an import: a line that a hint proposes must not give a key twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum With {
+    /// The part has no `with`.
+    Absent,
+    /// It has one, without this import.
+    Others,
+    /// It has an entry of this name, which means the import.
+    Entry(String),
+}
+
+impl With {
+    /// What the `with` of `component` says of `import`.
+    pub(super) fn of(component: &Component, import: &str) -> Self {
+        match component.with.keys().find(|name| name.matches(import)) {
+            Some(name) => Self::Entry(name.to_string()),
+            None if component.with.is_empty() => Self::Absent,
+            None => Self::Others,
+        }
+    }
+
+    /// How to have `interface` from `provider` in `part`.
+    fn line(&self, part: &PartName, interface: &str, provider: &PartName) -> String {
+        let value = format!("\"{interface}\" = \"{provider}\"");
+        match self {
+            Self::Absent => entry_line(part, false, "with", &value),
+            Self::Others => entry_line(part, true, "with", &value),
+            Self::Entry(name) => {
+                format!(
+                    "in the `with` of `[components.{part}]`, change the entry to `\"{name}\" = \"{provider}\"`"
+                )
+            }
+        }
+    }
 }
 
 /// A list or table of a part in the recipe.
@@ -181,8 +232,17 @@ pub struct View {
     pub part: Option<PartName>,
     /// The import by which it gets the type; `None` if it defines the type itself.
     pub import: Option<String>,
+    /// What the side's `with` says of that import.
+    pub with: With,
     /// Who defines it.
     pub origin: Origin,
+}
+
+impl View {
+    /// The launcher's view of its own resources.
+    pub(super) fn of_launcher() -> Self {
+        Self { part: None, import: None, with: With::Absent, origin: Origin::Launcher }
+    }
 }
 
 /// Who defines a resource type.
@@ -224,9 +284,12 @@ impl PlanError {
                 lines
             }
             Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. } => {
-                vec![format!(
-                    "`{import}` is in the base set, which needs no leave, and `[grants]` has nothing for it"
-                )]
+                vec![match interfaces::capability(import) {
+                    Some(_) => {
+                        format!("`{import}` is in the base set, empty, and `[grants]` has nothing for it")
+                    }
+                    None => format!("`{import}` is in the base set: every part may use it"),
+                }]
             }
             Self::IdleAllow { import, decision, .. } => vec![format!("`{import}`: {}", fate(decision))],
             Self::LauncherTypes { part, other, differences, .. } => {
@@ -257,7 +320,7 @@ impl PlanError {
                     "the application starts with `{trigger}`, and only a command gets variables of the launcher"
                 )]
             }
-            Self::UnusedPart { fate: Some((part, import, decision)), .. } => {
+            Self::UnusedPart { fate: Some(Fate { part, import, decision, .. }), .. } => {
                 vec![format!("`{part}` imports `{import}`, and {}", fate(decision))]
             }
             Self::UnusedPart { exports, .. } if exports.is_empty() => vec!["it exports nothing".to_owned()],
@@ -329,23 +392,28 @@ impl PlanError {
                 format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))
             }
             Self::EnvironmentForServer { .. } => "remove the grant; `wasi:config` values will do this in a later version".into(),
-            Self::IdleAllow { text, decision: Decision::Launcher(LauncherReason::BaseSet), .. } => {
-                format!("remove it; or, where values can be given, name it under `[grants]`: `\"{}\" = {{ … }}`", bare(text))
+            Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. }
+                if interfaces::capability(import).is_some() =>
+            {
+                format!("remove it; or, in a command, {}", grant_line(import))
             }
             Self::IdleAllow { .. } => "remove it".into(),
             Self::UnusedEntry { near: Some(near), .. } => format!("did you mean `{near}`?"),
             Self::UnusedEntry { part, imports, .. } => {
                 format!("remove it; beyond the base set, `{part}` imports {}", listed(imports))
             }
-            Self::UnusedGrant { name, fate: Some((part, Decision::Launcher(LauncherReason::BaseSet))) } => {
-                format!("allow it: `allow = [\"{}\"]` in `[components.{part}]`; or remove the grant", bare(name))
+            Self::UnusedGrant { name, fate: Some((part, Decision::Launcher(LauncherReason::BaseSet))), has_allow } => {
+                let allow = entry_line(part, *has_allow, "allow", &format!("\"{}\"", bare(name)));
+                format!("{allow}, or remove the grant")
             }
             Self::UnusedGrant { .. } => "remove it, or correct its name".into(),
             Self::UnusedPart { part, exports, .. } if exports.is_empty() => format!("remove `[components.{part}]`"),
-            Self::UnusedPart { part, fate: Some((importer, import, _)), .. } => format!(
-                "remove `[components.{part}]`, or choose it: `with = {{ \"{}\" = \"{part}\" }}` in `[components.{importer}]`",
-                bare(import)
-            ),
+            Self::UnusedPart { part, fate: Some(Fate { part: importer, decision: Decision::Deny { pattern }, .. }), .. } => {
+                format!("remove `[components.{part}]`, or take `{pattern}` out of the `deny` of `[components.{importer}]`")
+            }
+            Self::UnusedPart { part, fate: Some(Fate { part: importer, import, with, .. }), .. } => {
+                format!("remove `[components.{part}]`, or choose it: {}", with.line(importer, bare(import), part))
+            }
             Self::UnusedPart { part, .. } => {
                 format!("remove `[components.{part}]`, or name it in the `with` of the part that should use it")
             }
@@ -456,6 +524,15 @@ fn mismatch_hint(part: &PartName, provider: &PartName, differences: &[Difference
     format!("rebuild `{provider}` or `{part}`, so that both use the same WIT of `{}`", package(import))
 }
 
+/// "add `"x" = { hosts = ["example.com:443"] }` to `[grants]`"
+fn grant_line(import: &str) -> String {
+    let values = match interfaces::capability(import) {
+        Some(interfaces::Capability::Environment) => "keys = [\"NAME\"]",
+        _ => "hosts = [\"example.com:443\"]",
+    };
+    format!("add `\"{}\" = {{ {values} }}` to `[grants]`", bare(import))
+}
+
 fn missing_lines(missing: &[MissingImport]) -> Vec<String> {
     let part_width = missing.iter().map(|import| import.part.to_string().chars().count()).max().unwrap_or(0);
     let width = missing.iter().map(|import| import.import.chars().count()).max().unwrap_or(0);
@@ -482,16 +559,17 @@ fn missing_hint(missing: &[MissingImport]) -> String {
         .filter(|import| interfaces::is_imported_by_habit(&import.import) && !is_wanted(import))
         .collect();
     if let Some(first) = by_habit.first() {
+        // A pattern of the whole package could mean the same as one that stands in the `deny`, and is refused then.
         let patterns: BTreeSet<String> = by_habit
             .iter()
             .filter(|import| import.part == first.part)
             .map(|import| match package(&import.import) {
-                "wasi:sockets" => "\"wasi:sockets/*\"".to_owned(),
+                "wasi:sockets" if !first.has_deny => "\"wasi:sockets/*\"".to_owned(),
                 _ => format!("\"{}\"", bare(&import.import)),
             })
             .collect();
         let patterns: Vec<String> = patterns.into_iter().collect();
-        let deny = format!("add `deny = [{}]` to `[components.{}]`", patterns.join(", "), first.part);
+        let deny = entry_line(&first.part, first.has_deny, "deny", &patterns.join(", "));
         if first.allowed {
             return format!(
                 "the launcher cannot provide them yet; if `{}` does not need them, remove the `allow` and {deny}",
@@ -504,11 +582,7 @@ fn missing_hint(missing: &[MissingImport]) -> String {
         );
     }
     if let Some(import) = missing.iter().find(|import| import.grantable) {
-        let line = match interfaces::capability(&import.import) {
-            Some(interfaces::Capability::Environment) => "keys = [\"NAME\"]",
-            _ => "hosts = [\"example.com:443\"]",
-        };
-        let grant = format!("add `\"{}\" = {{ {line} }}` to `[grants]`", bare(&import.import));
+        let grant = grant_line(&import.import);
         return match import.allowed {
             true => grant,
             false => format!("{grant} and allow it for `{}`", import.part),
@@ -604,10 +678,9 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
             _ => format!("do not deny `{}` for `{part}`, or do not use `{part}` here", bare(import)),
         });
     }
-    let with = |part: &PartName, provider: &PartName| {
-        format!(
-            "let `{part}` have it from `{provider}` too: `with = {{ \"{interface}\" = \"{provider}\" }}` in `[components.{part}]`"
-        )
+    let line = |part: &PartName, with: &With, provider: &PartName| {
+        let line = with.line(part, interface, provider);
+        format!("let `{part}` have it from `{provider}` too: {line}")
     };
     match edge {
         Edge::Launcher { import, .. } => {
@@ -624,13 +697,13 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
             match (first, second) {
                 // Whoever imports the interface can have it from where the other has it.
                 (
-                    View { part: Some(part), import: Some(_), .. },
+                    View { part: Some(part), import: Some(_), with, .. },
                     View { origin: Origin::Part(provider), .. },
-                ) if part != provider => Some(with(part, provider)),
+                ) if part != provider => Some(line(part, with, provider)),
                 (
                     View { origin: Origin::Part(provider), .. },
-                    View { part: Some(part), import: Some(_), .. },
-                ) if part != provider => Some(with(part, provider)),
+                    View { part: Some(part), import: Some(_), with, .. },
+                ) if part != provider => Some(line(part, with, provider)),
                 _ => Some(format!("both must have `{interface}` from one provider")),
             }
         }

@@ -69,9 +69,8 @@ pub(super) fn imports(
 
 /// The grant of the recipe for `import`, in the manifest's form.
 fn grant(recipe: &Recipe, import: &str) -> Option<Grant> {
-    // A name with a version goes before one without.
-    let named = || recipe.grants.iter().filter(|(name, _)| name.matches(import));
-    let (_, grant) = named().find(|(name, _)| name.to_string().contains('@')).or_else(|| named().next())?;
+    // The parser sees to it that no two names mean the same.
+    let (_, grant) = recipe.grants.iter().find(|(name, _)| name.matches(import))?;
     Some(match &grant.value {
         recipe::Grant::OutgoingHttp { hosts } => {
             Grant::OutgoingHttp(OutgoingHttp { hosts: hosts.iter().cloned().collect() })
@@ -122,11 +121,10 @@ fn conflicts(inputs: &Inputs, a: InterfaceId, b: InterfaceId) -> Vec<Difference>
         .collect()
 }
 
-/// All parts with one root import share its values; a part that does not allow them must not get them.
+/// All parts with one root import share its values; each part that does not allow them must not get them.
 fn check_one_value(recipe: &Recipe, uses: &[Use], problems: &mut Problems) {
-    let granted = uses.iter().find(|used| used.reason == LauncherReason::Granted);
-    let empty = uses.iter().find(|used| used.reason != LauncherReason::Granted);
-    if let (Some(granted), Some(empty)) = (granted, empty) {
+    let Some(granted) = uses.iter().find(|used| used.reason == LauncherReason::Granted) else { return };
+    for empty in uses.iter().filter(|used| used.reason != LauncherReason::Granted) {
         problems.push((
             Some(recipe.components[empty.part].span.clone()),
             PlanError::DifferentValues {
@@ -166,6 +164,7 @@ fn add_used_types(
                             part: None,
                         }),
                         allowed: false,
+                        has_deny: !recipe.components[part].deny.is_empty(),
                         grantable: false,
                     });
                     continue;
@@ -199,7 +198,9 @@ fn check_grants_are_used(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, prob
             let (_, decision) = wiring[part].iter().find(|(import, _)| name.matches(import))?;
             Some((part.clone(), decision.clone()))
         });
-        problems.push((Some(grant.span.clone()), PlanError::UnusedGrant { name: name.to_string(), fate }));
+        let has_allow = importer.is_some_and(|part| !recipe.components[part].allow.is_empty());
+        let problem = PlanError::UnusedGrant { name: name.to_string(), fate, has_allow };
+        problems.push((Some(grant.span.clone()), problem));
     }
 }
 

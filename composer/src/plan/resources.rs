@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use wac_types::{DefinedType, ItemKind, ResourceId, Type, Types, ValueType};
 use wadoo_signing::digest::Sha256Digest;
 
-use super::error::{Edge, Origin, PlanError, View};
+use super::error::{Edge, Origin, PlanError, View, With};
 use super::exports::Exports;
 use super::{Decision, Problems, Wiring};
 use crate::inputs::Inputs;
@@ -35,7 +35,7 @@ pub(super) fn check(
     exports: &Exports,
     problems: &mut Problems,
 ) {
-    let resources = Resources { inputs, wiring, origins: origins(inputs) };
+    let resources = Resources { recipe, inputs, wiring, origins: origins(inputs) };
     for (part, decisions) in wiring {
         for (import, decision) in decisions {
             let split = match decision {
@@ -82,6 +82,7 @@ fn origins(inputs: &Inputs) -> Origins<'_> {
 }
 
 struct Resources<'a> {
+    recipe: &'a Recipe,
     inputs: &'a Inputs,
     wiring: &'a Wiring,
     origins: Origins<'a>,
@@ -127,7 +128,9 @@ impl Resources<'_> {
             Identity::Stub { part, import, .. } => Origin::Stub { part, import },
         };
         let import = self.origin(part, resource).map(|(import, _)| import.to_owned());
-        View { part: Some(part.clone()), import, origin }
+        let component = &self.recipe.components[part];
+        let with = import.as_deref().map_or(With::Absent, |import| With::of(component, import));
+        View { part: Some(part.clone()), import, with, origin }
     }
 
     fn name(&self, resource: ResourceId) -> String {
@@ -165,7 +168,7 @@ impl Resources<'_> {
             edge: Edge::Launcher { part: part.clone(), import: import.to_owned() },
             resource: self.name(resource),
             first: self.view(part, resource),
-            second: View { part: None, import: None, origin: Origin::Launcher },
+            second: View::of_launcher(),
         })
     }
 
@@ -177,7 +180,7 @@ impl Resources<'_> {
             edge: Edge::Trigger { part: part.clone(), export: export.to_owned() },
             resource: self.name(resource),
             first: self.view(part, resource),
-            second: View { part: None, import: None, origin: Origin::Launcher },
+            second: View::of_launcher(),
         })
     }
 

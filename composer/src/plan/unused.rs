@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::{Entry, PlanError};
+use super::error::{Entry, Fate, PlanError, With};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{compatible, in_base_set, nearest};
@@ -112,8 +112,12 @@ pub(super) fn parts(
                     .find_map(|(other, import, decision)| {
                         let wired_here =
                             matches!(decision, Decision::Wire { part: provider, .. } if provider == part);
-                        (compatible(import, export) && !wired_here)
-                            .then(|| (other.clone(), import.clone(), decision.clone()))
+                        (compatible(import, export) && !wired_here).then(|| Fate {
+                            part: other.clone(),
+                            import: import.clone(),
+                            decision: decision.clone(),
+                            with: With::of(&recipe.components[other], import),
+                        })
                     })
             });
             problems.push((

@@ -115,10 +115,11 @@ pub struct Limits {
 /// `[build]`, defaults filled in.
 #[derive(Debug)]
 pub struct Build {
-    /// `targets`; default: the machine that composes, or x86-64 Linux where it is not a supported target.
-    pub targets: Vec<Spanned<String>>,
+    /// `targets`, each with the level below; default: the machine that composes, or x86-64 Linux where it is not
+    /// a supported target.
+    pub targets: Vec<Target>,
     /// `cpu`: a named level; default `baseline`.
-    pub cpu: Option<Spanned<String>>,
+    pub cpu: CpuLevel,
 }
 
 /// `[sign]`
@@ -147,13 +148,6 @@ impl Recipe {
     }
 }
 
-impl App {
-    /// The number that orders the artifacts of this application.
-    pub fn serial(&self) -> u64 {
-        self.serial
-    }
-}
-
 /// The greatest serial: the greatest whole number that every JSON reader keeps exact.
 pub const MAX_SERIAL: u64 = (1 << 53) - 1;
 
@@ -172,19 +166,6 @@ impl Limits {
     /// The time-out: what the recipe says; else 30 s for requests, and none for a command.
     pub fn timeout_or_default(&self, http: bool) -> Option<Duration> {
         self.timeout.or(http.then_some(DEFAULT_TIMEOUT))
-    }
-}
-
-impl Build {
-    /// The targets to compile for, each with the recipe's CPU level.
-    pub fn targets(&self) -> Vec<Target> {
-        let level = self.level();
-        self.targets.iter().filter_map(|target| Target::new(&target.value, level)).collect()
-    }
-
-    /// The CPU level.
-    pub fn level(&self) -> CpuLevel {
-        self.cpu.as_ref().and_then(|cpu| CpuLevel::by_name(&cpu.value)).unwrap_or(CpuLevel::Baseline)
     }
 }
 

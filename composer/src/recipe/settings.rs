@@ -149,9 +149,12 @@ fn bytes(number: u64) -> String {
 }
 
 pub(super) fn build(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Build> {
-    let default = || vec![Spanned { value: Target::default_triple().to_owned(), span: 0..0 }];
     if !root.entries.contains_key("build") {
-        return Some(Build { targets: default(), cpu: None });
+        let cpu = CpuLevel::Baseline;
+        return Some(Build {
+            targets: Target::new(Target::default_triple(), cpu).into_iter().collect(),
+            cpu,
+        });
     }
     let table = sub_table(root, "build", problems)?;
     problems.check_keys(
@@ -163,35 +166,37 @@ pub(super) fn build(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Bui
             ("debug", "debug information comes with a later version"),
         ],
     );
-    let cpu = match table.entries.get("cpu") {
-        None => None,
-        Some(value) => Some(known(problems, "a CPU level", value, &CpuLevel::ALL.map(CpuLevel::name))?),
+    let (cpu, cpu_span) = match table.entries.get("cpu") {
+        None => (CpuLevel::Baseline, 0..1),
+        Some(value) => {
+            let name = known(problems, "a CPU level", value, &CpuLevel::ALL.map(CpuLevel::name))?;
+            (CpuLevel::by_name(name.value)?, name.span)
+        }
     };
-    let targets = match table.entries.get("targets") {
-        None => default(),
+    let triples = match table.entries.get("targets") {
+        // What the recipe does not say does not stand anywhere; the level that may not fit does.
+        None => vec![Spanned { value: Target::default_triple(), span: cpu_span }],
         Some(value) => read_targets(problems, value)?,
     };
-    let level = cpu.as_ref().and_then(|cpu| CpuLevel::by_name(&cpu.value)).unwrap_or(CpuLevel::Baseline);
-    for target in &targets {
-        if !level.fits(&target.value) {
-            let what = format!("`{}` has no CPU level `{}`", target.value, level.name());
-            let span = if target.span.is_empty() {
-                cpu.as_ref().map_or(0..1, |cpu| cpu.span.clone())
-            } else {
-                target.span.clone()
-            };
-            problems.add(
-                &span,
-                Report::new(Exit::CouldNot, what)
-                    .hint("leave `cpu` out, or compose the targets by recipes of their own"),
-            );
+    let mut targets = Vec::new();
+    for triple in &triples {
+        match Target::new(triple.value, cpu) {
+            Some(target) => targets.push(target),
+            None => {
+                let what = format!("`{}` has no CPU level `{}`", triple.value, cpu.name());
+                let hint = "leave `cpu` out, or compose the targets by recipes of their own";
+                problems.add(&triple.span, Report::new(Exit::CouldNot, what).hint(hint));
+            }
         }
     }
-    Some(Build { targets, cpu })
+    (targets.len() == triples.len()).then_some(Build { targets, cpu })
 }
 
-fn read_targets(problems: &mut Problems<'_>, value: &Node<DeValue<'_>>) -> Option<Vec<Spanned<String>>> {
-    let mut targets: Vec<Spanned<String>> = Vec::new();
+fn read_targets(
+    problems: &mut Problems<'_>,
+    value: &Node<DeValue<'_>>,
+) -> Option<Vec<Spanned<&'static str>>> {
+    let mut targets: Vec<Spanned<&'static str>> = Vec::new();
     let mut whole = true;
     for item in problems.list("`build.targets`", value, MAX_LIST)? {
         let later =
@@ -229,11 +234,11 @@ fn known(
     problems: &mut Problems<'_>,
     what: &str,
     value: &Node<DeValue<'_>>,
-    words: &[&str],
-) -> Option<Spanned<String>> {
+    words: &[&'static str],
+) -> Option<Spanned<&'static str>> {
     let text = problems.string(what, value)?;
-    if words.contains(&text) {
-        return Some(Spanned { value: text.to_owned(), span: value.span() });
+    if let Some(word) = words.iter().find(|word| **word == text) {
+        return Some(Spanned { value: word, span: value.span() });
     }
     if text == "native" {
         let report = Report::new(Exit::CouldNot, format!("{what} cannot be `native`"))
