@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use wadoo_benches::build::{self, Linkage};
 use wadoo_benches::figures::Series;
@@ -21,23 +22,76 @@ struct Contender {
     last: Option<Start>,
 }
 
+impl Contender {
+    fn start(&self) -> Start {
+        let address = process::free_address();
+        process::start(&mut (self.command)(address), address)
+    }
+}
+
+/// What `launcher --timings` says of its starts, by step, in the order of the steps.
+#[derive(Default)]
+struct Phases(Vec<(String, Series)>);
+
+impl Phases {
+    /// Reads `launcher: start: open 0.051 ms, …` and `launcher: first instance 0.100 ms`.
+    fn push(&mut self, stderr: &str) {
+        let lines = stderr.lines().filter_map(|line| line.strip_prefix("launcher: "));
+        for step in lines.flat_map(|line| line.strip_prefix("start: ").unwrap_or(line).split(", ")) {
+            let Some((name, millis)) = step.strip_suffix(" ms").and_then(|step| step.rsplit_once(' ')) else {
+                continue;
+            };
+            let millis: f64 = millis.parse().expect("a step has a number");
+            let took = Duration::from_secs_f64(millis / 1000.0);
+            match self.0.iter_mut().find(|(known, _)| known == name) {
+                Some((_, series)) => series.push(took),
+                None => {
+                    let mut series = Series::default();
+                    series.push(took);
+                    self.0.push((name.to_owned(), series));
+                }
+            }
+        }
+    }
+}
+
+fn print_phases(all: &[(Contender, Phases)]) {
+    println!("\nsteps of the launcher, static, in place\n");
+    for (contender, phases) in all {
+        println!("{:<34} {:>8} {:>8}", contender.name, "p50 ms", "p99 ms");
+        for (step, series) in &phases.0 {
+            println!("  {step:<32} {:>8.3} {:>8.3}", series.median(), series.p99());
+        }
+    }
+}
+
 fn main() {
     let runs = std::env::var("RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(30).max(30);
     let scratch = tempfile::tempdir().expect("a folder can be made");
     let artifacts = Artifacts::compose(scratch.path());
     let mut contenders = contenders(&artifacts);
+    let mut phases = [("0.2", &artifacts.hello_02), ("0.3", &artifacts.hello_03)].map(|(name, artifact)| {
+        let flags = &["--map-in-place", "--timings"];
+        (launcher(name, &artifacts, &artifacts.launcher, artifact, flags), Phases::default())
+    });
     for round in 0..=runs {
         for contender in &mut contenders {
-            let address = process::free_address();
-            let start = process::start(&mut (contender.command)(address), address);
+            let start = contender.start();
             // The first round warms the page cache and is not counted.
             if round > 0 {
                 contender.series.push(start.first_byte);
                 contender.last = Some(start);
             }
         }
+        for (contender, phases) in &mut phases {
+            let start = contender.start();
+            if round > 0 {
+                phases.push(&start.stderr);
+            }
+        }
     }
     print(&contenders, runs);
+    print_phases(&phases);
     artifacts.print_sizes();
 }
 

@@ -42,7 +42,10 @@ pub fn start(command: &mut Command, address: SocketAddr) -> Start {
     stream.read_exact(&mut [0]).expect("the server answers");
     let first_byte = begin.elapsed();
     let resident_kib = resident_kib(child.id());
-    child.kill().expect("the server can be ended");
+    drop(stream);
+    // Asked, not killed, so that what it has to say of its start is written.
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .expect("the server can be ended");
     let mut stderr = String::new();
     let mut pipe = child.stderr.take().expect("stderr is piped");
     // What is not text is of no use to a reader.

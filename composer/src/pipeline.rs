@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use wadoo_launcher::app::App;
+use wadoo_launcher::app::LinkedApp;
 use wadoo_launcher::command::Command;
 use wadoo_launcher::compat::{self, Incompatible};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
@@ -179,14 +179,14 @@ pub fn load_back(path: &Path, signers: &Signers) -> Result<LoadedBack, Report> {
         }
         Err(reason) => return Err(reason.report(&path.display().to_string())),
     }
-    let serving = engine::serving(&manifest).map_err(|error| {
+    let engine = engine::checking(&manifest).map_err(|error| {
         Report::new(Exit::HostResource, "cannot make an engine to load the artifact back")
             .because(format!("{error:#}"))
     })?;
-    let component = load::load(&serving.engine, &artifact)?;
+    let component = load::load(&engine, &artifact)?;
     match manifest.trigger {
-        Trigger::Http02 | Trigger::Http03 => drop(App::new(serving.engine, &component, manifest)?),
-        Trigger::Command02 | Trigger::Command03 => drop(Command::new(serving.engine, &component, manifest)?),
+        Trigger::Http02 | Trigger::Http03 => drop(LinkedApp::new(engine, &component, manifest)?),
+        Trigger::Command02 | Trigger::Command03 => drop(Command::new(engine, &component, manifest)?),
     }
     Ok(LoadedBack::Loaded)
 }

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,15 +23,15 @@ use wasmtime_wasi_http::{p2, p3};
 
 use crate::host::{Host, MAX_RANDOM_BYTES};
 use crate::linker::{self, LinkError};
-use crate::log::{Output, Stream};
+use crate::log::{self, Output, Stream};
 use crate::outgoing::Outgoing;
 use crate::ticker::{Running, Ticker};
 
 /// How long a request waits for a slot before it is refused.
 pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
 
-/// Requests that may wait for a slot, for each that may run.
-pub const QUEUE_FACTOR: u32 = 2;
+/// Requests that may wait for a slot. Each holds a connection and a head; its body is not read yet.
+pub const MAX_WAITING: u32 = 1024;
 
 /// Why an application cannot be started although it was verified.
 #[derive(Debug, Error)]
@@ -71,6 +71,13 @@ impl From<StartError> for Report {
     }
 }
 
+/// An HTTP application that fits its manifest and this launcher. Nothing of it has run, and no thread was started.
+pub struct LinkedApp {
+    manifest: Manifest,
+    engine: Engine,
+    proxy: ProxyPre<Host>,
+}
+
 /// An HTTP application, ready to answer.
 pub struct App {
     manifest: Manifest,
@@ -80,9 +87,11 @@ pub struct App {
     slots: Arc<Semaphore>,
     waiting: AtomicU32,
     reach: Reach,
+    /// The time of the next instance is to be told.
+    tell_instance: AtomicBool,
 }
 
-impl App {
+impl LinkedApp {
     /// Links `component` as `manifest` says and prepares its instances. `engine` is what it was loaded with.
     ///
     /// # Errors
@@ -105,10 +114,35 @@ impl App {
                 return Err(missing("wasi:http/handler@0.3").into());
             }
         };
+        Ok(Self { manifest, engine, proxy })
+    }
+
+    /// Starts the ticker, without which no guest may run.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread.
+    pub fn start(self) -> Result<App, StartError> {
+        let Self { manifest, engine, proxy } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let slots = Arc::new(Semaphore::new(manifest.limits.concurrency as usize));
         let reach = Reach::of(&manifest);
-        Ok(Self { manifest, engine, proxy, ticker, slots, waiting: AtomicU32::new(0), reach })
+        let (waiting, tell_instance) = (AtomicU32::new(0), AtomicBool::new(false));
+        Ok(App { manifest, engine, proxy, ticker, slots, waiting, reach, tell_instance })
+    }
+}
+
+impl App {
+    /// Decides whether a line of the log tells how long the first instance took to make.
+    pub fn tell_first_instance(&mut self, tell: bool) {
+        *self.tell_instance.get_mut() = tell;
+    }
+
+    /// An instance was made since `begin`.
+    pub(crate) fn instance_made(&self, begin: Instant) {
+        if self.tell_instance.load(Ordering::Relaxed) && self.tell_instance.swap(false, Ordering::Relaxed) {
+            log::line!("first instance {:.3} ms", begin.elapsed().as_secs_f64() * 1000.0);
+        }
     }
 
     /// The signed description of the application.
@@ -145,8 +179,7 @@ impl App {
         let permit = match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                let _waiting =
-                    Waiting::enter(&self.waiting, self.limits().concurrency.saturating_mul(QUEUE_FACTOR))?;
+                let _waiting = Waiting::enter(&self.waiting, MAX_WAITING)?;
                 timeout(queue_wait(self.timeout()), Arc::clone(&self.slots).acquire_owned())
                     .await
                     .ok()?

@@ -29,6 +29,7 @@ Options:
                         the user's own
       --drain TIME      how long running requests may take to finish after the first signal [default: 30s]
       --map-in-place    run the file itself although this user could change it, instead of a sealed copy
+      --timings         say on stderr how long each step of the start took, and the first instance
   -h, --help            print this
   -V, --version         print the versions of launcher and engine
 
@@ -68,6 +69,7 @@ pub(crate) struct Options {
     pub(crate) address: SocketAddr,
     pub(crate) drain: Duration,
     pub(crate) map_in_place: bool,
+    pub(crate) timings: bool,
 }
 
 /// What is wrong with a command line.
@@ -154,6 +156,7 @@ struct Given {
     trust: Option<OsString>,
     drain: Option<OsString>,
     map_in_place: bool,
+    timings: bool,
 }
 
 impl Given {
@@ -168,7 +171,7 @@ impl Given {
     }
 
     fn knows(name: &str) -> bool {
-        matches!(name, "--addr" | "--trust" | "--drain" | "--map-in-place")
+        matches!(name, "--addr" | "--trust" | "--drain" | "--map-in-place" | "--timings")
     }
 
     fn take(
@@ -181,12 +184,8 @@ impl Given {
             "--addr" => ("--addr", &mut self.address),
             "--trust" => ("--trust", &mut self.trust),
             "--drain" => ("--drain", &mut self.drain),
-            _ if value.is_some() => return Err(UsageError::Value("--map-in-place")),
-            _ if self.map_in_place => return Err(UsageError::Twice("--map-in-place")),
-            _ => {
-                self.map_in_place = true;
-                return Ok(());
-            }
+            "--timings" => return switch("--timings", &mut self.timings, value),
+            _ => return switch("--map-in-place", &mut self.map_in_place, value),
         };
         let value =
             value.map(OsString::from).or_else(|| arguments.next()).ok_or(UsageError::NoValue(name))?;
@@ -210,8 +209,17 @@ impl Given {
             address: address_of(&address.to_string_lossy())?,
             drain: self.drain.map_or(Ok(DEFAULT_DRAIN), |drain| duration_of(&drain.to_string_lossy()))?,
             map_in_place: self.map_in_place,
+            timings: self.timings,
         })
     }
+}
+
+/// Sets an option that takes no value.
+fn switch(name: &'static str, place: &mut bool, value: Option<&str>) -> Result<(), UsageError> {
+    if value.is_some() {
+        return Err(UsageError::Value(name));
+    }
+    if std::mem::replace(place, true) { Err(UsageError::Twice(name)) } else { Ok(()) }
 }
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`. Other names are not looked up: what a name means could
@@ -258,6 +266,7 @@ mod tests {
             address: DEFAULT_ADDRESS.parse().unwrap(),
             drain: DEFAULT_DRAIN,
             map_in_place: false,
+            timings: false,
         }
     }
 
@@ -268,12 +277,13 @@ mod tests {
             address: "0.0.0.0:80".parse().unwrap(),
             drain: Duration::from_millis(500),
             map_in_place: true,
+            timings: true,
             ..options("a.cwasm")
         };
         for line in [
-            "--addr 0.0.0.0:80 --trust keys --drain 500ms --map-in-place a.cwasm",
-            "a.cwasm --addr=0.0.0.0:80 --trust=keys --drain=500ms --map-in-place",
-            "--trust keys a.cwasm --map-in-place --drain 500ms --addr 0.0.0.0:80",
+            "--addr 0.0.0.0:80 --timings --trust keys --drain 500ms --map-in-place a.cwasm",
+            "a.cwasm --addr=0.0.0.0:80 --trust=keys --drain=500ms --map-in-place --timings",
+            "--trust keys a.cwasm --timings --map-in-place --drain 500ms --addr 0.0.0.0:80",
         ] {
             assert_eq!(ask(line), Ok(Request::Run(expected_clone(&expected), vec![])), "{line}");
         }
@@ -289,6 +299,7 @@ mod tests {
             address: options.address,
             drain: options.drain,
             map_in_place: options.map_in_place,
+            timings: options.timings,
         }
     }
 
@@ -325,6 +336,7 @@ mod tests {
             ("a.cwasm --addr", "`--addr` needs a value"),
             ("--trust= a.cwasm", "`--trust` needs a value"),
             ("--map-in-place=yes a.cwasm", "`--map-in-place` takes no value"),
+            ("--timings=1 a.cwasm", "`--timings` takes no value"),
             ("--addr [::1]:1 a.cwasm --addr [::1]:1", "`--addr` is given twice"),
             ("--map-in-place a.cwasm --map-in-place", "`--map-in-place` is given twice"),
             ("a.cwasm --addr 8080", "`8080` is not an address with a port, `127.0.0.1:8080` for example"),

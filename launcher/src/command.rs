@@ -29,7 +29,6 @@ pub struct Command {
     manifest: Manifest,
     engine: Engine,
     entry: Entry,
-    ticker: Ticker,
 }
 
 enum Entry {
@@ -40,6 +39,9 @@ enum Entry {
 /// Why a command did not come to its own end.
 #[derive(Debug, Error)]
 pub enum RunError {
+    /// It cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// It trapped, or could not be instantiated.
     #[error("the command failed")]
     Failed {
@@ -61,6 +63,7 @@ pub enum RunError {
 impl From<RunError> for Report {
     fn from(error: RunError) -> Self {
         match error {
+            RunError::Start(error) => error.into(),
             RunError::Failed { app, because } => {
                 Self::new(Exit::CouldNot, format!("`{app}` failed")).because(because)
             }
@@ -94,17 +97,18 @@ impl Command {
             }
             Trigger::Http02 | Trigger::Http03 => return Err(missing("wasi:cli/run@0.3").into()),
         };
-        let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
-        Ok(Self { manifest, engine, entry, ticker })
+        Ok(Self { manifest, engine, entry })
     }
 
     /// Runs the command with `arguments` (without its name) and returns its exit code.
     ///
     /// # Errors
     ///
-    /// When it traps or runs out of time. Its own failure is an exit code, not an error.
+    /// When it traps or runs out of time, or there is no thread for the epoch ticker. Its own failure is an exit
+    /// code, not an error.
     pub async fn run(&self, arguments: &[String]) -> Result<u8, RunError> {
-        let _running = self.ticker.run();
+        let ticker = Ticker::start(&self.engine).map_err(StartError::Ticker)?;
+        let _running = ticker.run();
         let mut store = self.store(arguments);
         let run = self.enter(&mut store);
         let result = match self.manifest.limits.timeout_ms.map(Duration::from_millis) {

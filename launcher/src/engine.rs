@@ -31,7 +31,7 @@ pub const GUEST_STACK_BYTES: usize = 1 << 20;
 
 /// Stack slots beyond one for each concurrent request. A request needs a second stack only while two of
 /// its tasks wait in blocking calls.
-pub const SPARE_STACKS: u32 = 8;
+pub const SPARE_STACKS: u32 = 4;
 
 /// Memory that a pool slot keeps mapped between requests, so that the next one does not fault it in again.
 pub const KEEP_RESIDENT_MEMORY: usize = 1 << 20;
@@ -103,11 +103,22 @@ pub fn config(profile: &EngineProfile) -> Config {
         .consume_fuel(false)
         .debug_info(false)
         .generate_address_map(true)
+        // For the unwinders of others. Traps need none, and registering it costs every start.
+        .native_unwind_info(false)
         .max_wasm_stack(GUEST_STACK_BYTES)
         .async_stack_size(STACK_BYTES);
     // Infallible for this strategy: only a custom version string can be too long.
     let _ = config.module_version(ModuleVersionStrategy::WasmtimeVersion);
     config
+}
+
+/// An engine to load and link an application in that will not be served: without a pool.
+///
+/// # Errors
+///
+/// When wasmtime cannot make one.
+pub fn checking(manifest: &Manifest) -> wasmtime::Result<Engine> {
+    Engine::new(&config(&manifest.engine.profile))
 }
 
 /// An engine for one application, and what an operator should know of it.

@@ -7,6 +7,7 @@ use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures::channel::oneshot;
 use http::{Request, Response};
@@ -44,8 +45,11 @@ pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Gues
         // Declared first, dropped last: the store is gone before another may take its slot.
         let _held = (slot, alive);
         let Call { request, answer, body_ended, failed } = call;
+        let begin = Instant::now();
         let mut store = app.store();
-        let result = match app.proxy.instantiate_async(&mut store).await {
+        let proxy = app.proxy.instantiate_async(&mut store).await;
+        app.instance_made(begin);
+        let result = match proxy {
             Ok(Proxy::P2(proxy)) => handle_02(&mut store, &proxy, request, answer).await,
             Ok(proxy @ Proxy::P3(_)) => handle_03(&mut store, &proxy, request, answer, body_ended).await,
             Err(error) => Err(error),

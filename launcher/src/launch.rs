@@ -6,9 +6,9 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use wadoo_launcher::app::App;
+use wadoo_launcher::app::LinkedApp;
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
@@ -23,12 +23,17 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::cli::Options;
+use crate::timings::Timings;
+
+/// Payloads of this length, in bytes, are hashed while another thread makes the engine. Below it the thread's own
+/// start costs more than it saves.
+const PARALLEL_FROM: u64 = 512 << 10;
 
 /// Checks that the artifact could be run here, and says what it is.
-pub(crate) fn check(options: &Options) -> Result<u8, Report> {
-    let authentic = authenticate(options)?;
+pub(crate) fn check(options: &Options, mut timings: Timings) -> Result<u8, Report> {
+    let authentic = authenticate(options, &mut timings)?;
     let why = authentic.why();
-    let loaded = Loaded::from(authentic)?;
+    let loaded = Loaded::from(authentic, &mut timings)?;
     let mut text = format!("{} {}: can be run here\n", loaded.manifest.app.name, loaded.manifest.app.version);
     text += &format!("  identity   {}\n", loaded.identity);
     text += &format!("  signed by  {}\n", loaded.signers);
@@ -40,13 +45,15 @@ pub(crate) fn check(options: &Options) -> Result<u8, Report> {
         Trigger::Http02 | Trigger::Http03 => drop(loaded.app()?),
         Trigger::Command02 | Trigger::Command03 => drop(loaded.command()?),
     }
+    timings.end("link");
     print(&text)?;
+    tell(options, &timings);
     Ok(Exit::Done as u8)
 }
 
 /// Runs the artifact to its end, which for a server is a signal.
-pub(crate) fn run(options: &Options, arguments: &[String], start: Instant) -> Result<u8, Report> {
-    let authentic = authenticate(options)?;
+pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings) -> Result<u8, Report> {
+    let authentic = authenticate(options, &mut timings)?;
     match authentic.manifest().trigger {
         Trigger::Http02 | Trigger::Http03 => {
             if let Some(first) = arguments.first() {
@@ -58,28 +65,36 @@ pub(crate) fn run(options: &Options, arguments: &[String], start: Instant) -> Re
                 .hint("`launcher --help` shows the launcher's own options"));
             }
             let bound = Bound::bind(options.address)?;
-            serve(bound, Loaded::from(authentic)?, options.drain, start)
+            timings.end("bind");
+            let loaded = Loaded::from(authentic, &mut timings)?;
+            serve(options, bound, loaded, timings)
         }
         Trigger::Command02 | Trigger::Command03 => {
-            let command = Loaded::from(authentic)?.command()?;
+            let command = Loaded::from(authentic, &mut timings)?.command()?;
+            timings.end("link");
+            tell(options, &timings);
             Ok(block_on(command.run(arguments))??)
         }
     }
 }
 
-fn serve(bound: Bound, loaded: Loaded, drain: Duration, start: Instant) -> Result<u8, Report> {
-    let (verify, loading) = (loaded.verify, Instant::now());
-    let (load, development) = (loaded.load, loaded.manifest.development);
+fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) -> Result<u8, Report> {
+    let development = loaded.manifest.development;
     let title = format!("{} {}", loaded.manifest.app.name, loaded.manifest.app.version);
     let app = loaded.app()?;
-    let load = load + loading.elapsed();
+    timings.end("link");
     let drained = block_on(async {
         // Before anybody is told that the server is ready, so that no signal meets the default action.
         let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
         let listener = bound.listen()?;
-        let ready = Ready { title, address: listener.address(), verify, load, start, development };
-        let server = Server::new(listener, app, drain);
-        print(&ready.line())?;
+        // A client that comes now is heard as soon as the thread runs.
+        let mut app = app.start()?;
+        app.tell_first_instance(options.timings);
+        timings.end("listen");
+        let address = listener.address();
+        let server = Server::new(listener, app, options.drain);
+        print(&ready(&title, address, development, &timings))?;
+        tell(options, &timings);
         Ok::<_, Report>(server.run(phase).await)
     })??;
     let exit = match drained {
@@ -95,17 +110,21 @@ fn serve(bound: Bound, loaded: Loaded, drain: Duration, start: Instant) -> Resul
 
 /// Everything that must hold before a byte of the payload is read: trust, policy, framing, signature, and
 /// that this machine is the one that the payload was compiled for.
-fn authenticate(options: &Options) -> Result<AuthenticArtifact, Report> {
+fn authenticate(options: &Options, timings: &mut Timings) -> Result<AuthenticArtifact, Report> {
+    timings.end("arguments");
     // The file first: a wrong name is told as such, whatever the trust store.
     let open = OpenOptions { map_in_place: options.map_in_place };
     let unverified = UnverifiedArtifact::open(&options.artifact, &open)?;
+    timings.end("open");
     let Trusting { store, policy } = Trusting::of_process(options.trust.as_deref())?;
+    timings.end("trust");
     let authentic = unverified.authenticate(&store, &policy, SystemTime::now())?;
     compat::check(authentic.manifest())
         .map_err(|incompatible| incompatible.report(&options.artifact.display().to_string()))?;
     if authentic.why() == Why::Asked {
         log::write(format_args!("running `{}` {}", options.artifact.display(), authentic.why()));
     }
+    timings.end("signature");
     Ok(authentic)
 }
 
@@ -116,23 +135,27 @@ struct Loaded {
     manifest: Manifest,
     identity: String,
     signers: String,
-    verify: Duration,
-    load: Duration,
 }
 
 impl Loaded {
-    /// Hashes the payload while another thread makes the engine, then loads it.
-    fn from(authentic: AuthenticArtifact) -> Result<Self, Report> {
-        let begin = Instant::now();
+    /// Hashes the payload, makes the engine, and loads the one into the other.
+    fn from(authentic: AuthenticArtifact, timings: &mut Timings) -> Result<Self, Report> {
         let manifest = authentic.manifest().clone();
-        let (verified, serving) = thread::scope(|scope| {
-            let engine = scope.spawn(|| engine::serving(&manifest));
+        let hash = || {
             let verified = authentic.hash();
-            let verify = begin.elapsed();
-            let engine = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (verified.map(|verified| (verified, verify)), engine)
-        });
-        let (verified, verify) = verified?;
+            timings.end("hash");
+            verified
+        };
+        let (verified, serving) = match manifest.payload_size < PARALLEL_FROM {
+            true => (hash()?, engine::serving(&manifest)),
+            false => thread::scope(|scope| {
+                let engine = scope.spawn(|| engine::serving(&manifest));
+                let verified = hash();
+                let engine = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                verified.map(|verified| (verified, engine))
+            })?,
+        };
+        timings.end("engine");
         let Serving { engine, unpooled } = serving.map_err(|error| {
             Report::new(Exit::HostResource, "cannot set up the engine")
                 .because(error.root_cause().to_string())
@@ -141,8 +164,8 @@ impl Loaded {
         if let Some(because) = unpooled {
             log::write(format_args!("instances are not pooled, which is slower: {because}"));
         }
-        let loading = Instant::now();
         let component = load::load(&engine, &verified)?;
+        timings.end("load");
         let signers: Vec<_> = verified.signers().iter().map(ToString::to_string).collect();
         Ok(Self {
             engine,
@@ -150,13 +173,11 @@ impl Loaded {
             identity: verified.identity().to_string(),
             signers: signers.join(", "),
             manifest,
-            verify,
-            load: loading.elapsed(),
         })
     }
 
-    fn app(self) -> Result<App, Report> {
-        Ok(App::new(self.engine, &self.component, self.manifest)?)
+    fn app(self) -> Result<LinkedApp, Report> {
+        Ok(LinkedApp::new(self.engine, &self.component, self.manifest)?)
     }
 
     fn command(self) -> Result<Command, Report> {
@@ -164,28 +185,22 @@ impl Loaded {
     }
 }
 
-/// What the ready line tells.
-struct Ready {
-    title: String,
-    address: SocketAddr,
-    verify: Duration,
-    load: Duration,
-    start: Instant,
-    development: bool,
+/// The line that tells that the application can answer.
+fn ready(title: &str, address: SocketAddr, development: bool, timings: &Timings) -> String {
+    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    format!(
+        "serving {title} on http://{address} (verify {:.1} ms, load {:.1} ms, ready {:.1} ms{})\n",
+        millis(timings.of(&["signature", "hash"])),
+        millis(timings.of(&["load", "link"])),
+        millis(timings.total()),
+        if development { ", development key" } else { "" },
+    )
 }
 
-impl Ready {
-    fn line(&self) -> String {
-        let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
-        format!(
-            "serving {} on http://{} (verify {:.1} ms, load {:.1} ms, ready {:.1} ms{})\n",
-            self.title,
-            self.address,
-            millis(self.verify),
-            millis(self.load),
-            millis(self.start.elapsed()),
-            if self.development { ", development key" } else { "" },
-        )
+/// What `--timings` asks for.
+fn tell(options: &Options, timings: &Timings) {
+    if options.timings {
+        log::write(format_args!("start: {timings}"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cli;
 mod launch;
+mod timings;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -13,6 +14,7 @@ use wadoo_launcher::log::{self, PREFIX};
 use wadoo_signing::report::{Exit, Report};
 
 use crate::cli::Request;
+use crate::timings::Timings;
 
 fn main() -> ExitCode {
     let start = Instant::now();
@@ -24,8 +26,8 @@ fn main() -> ExitCode {
     let outcome = match &request {
         Request::Help => return tell(cli::HELP),
         Request::Version => return tell(&cli::version()),
-        Request::Check(options) => launch::check(options),
-        Request::Run(options, arguments) => launch::run(options, arguments, start),
+        Request::Check(options) => launch::check(options, Timings::new(start)),
+        Request::Run(options, arguments) => launch::run(options, arguments, Timings::new(start)),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use wadoo_launcher::app::{App, StartError};
+use wadoo_launcher::app::{App, LinkedApp, StartError};
 use wadoo_launcher::server::{Bound, Drained, Phase, Server, Switch};
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
 use wadoo_signing::report::{Exit, Report};
@@ -59,7 +59,7 @@ fn try_app(
     manifest.imports = guest::imports(&component_for_names);
     adjust(&mut manifest);
     let (engine, component) = guest::load(&manifest, component);
-    App::new(engine, &component, manifest)
+    LinkedApp::new(engine, &component, manifest)?.start()
 }
 
 /// A server on a thread of its own, with everything in it on that one thread.

@@ -49,13 +49,13 @@ pub fn check(file: &impl ReadAt, length: u64) -> Result<(), FramingError> {
     if end.is_none_or(|end| end > length) {
         return Err(FramingError::Elf("has a table of sections that reaches behind its end"));
     }
-    for index in 0..u64::from(count) {
-        let mut section = [0; SECTION_HEADER_SIZE as usize];
-        file.read_at(&mut section, table + index * SECTION_HEADER_SIZE)?;
-        if read_u32(&section, 0x04, big) == SHT_NOBITS {
+    let mut sections = vec![[0; SECTION_HEADER_SIZE as usize]; usize::from(count)];
+    file.read_at(sections.as_flattened_mut(), table)?;
+    for section in &sections {
+        if read_u32(section, 0x04, big) == SHT_NOBITS {
             continue;
         }
-        let end = read_u64(&section, 0x18, big).checked_add(read_u64(&section, 0x20, big));
+        let end = read_u64(section, 0x18, big).checked_add(read_u64(section, 0x20, big));
         if end.is_none_or(|end| end > length) {
             return Err(FramingError::Elf("has a section that reaches behind its end"));
         }

@@ -170,9 +170,11 @@ impl Envelope {
         if bytes.len() as u64 > MAX_ENVELOPE_SIZE {
             return Err(EnvelopeError::Size { found: bytes.len() as u64 });
         }
-        json::check(bytes)?;
-        // In our own words: serde's would repeat what nobody has signed.
-        let wire: Wire = serde_json::from_slice(bytes).map_err(|_| EnvelopeError::Shape)?;
+        let Ok(wire) = serde_json::from_slice::<Wire>(bytes) else {
+            // In our own words: serde's would repeat what nobody has signed.
+            json::check(bytes)?;
+            return Err(EnvelopeError::Shape);
+        };
         if wire.payload_type != PAYLOAD_TYPE {
             return Err(EnvelopeError::PayloadType);
         }

@@ -1,7 +1,7 @@
 //! Strict JSON: what serde_json alone does not refuse.
 //!
-//! Statement and envelope have exactly one encoding, and their readers compare it with what they read. Before
-//! that comparison can be made, the text must be safe to decode: short, flat enough, without duplicate keys.
+//! Statement and envelope have exactly one encoding, and their readers compare it with what they read, so nothing
+//! needs to be checked of a text that decodes to one of them. A text that does not is looked at here, to say why.
 
 use std::collections::BTreeSet;
 use std::fmt;

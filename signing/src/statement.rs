@@ -108,21 +108,39 @@ impl Statement {
         if bytes.len() > MAX_STATEMENT_SIZE {
             return Err(StatementError::Size { found: bytes.len() });
         }
-        json::check(bytes)?;
-        let kinds: Kinds = serde_json::from_slice(bytes).map_err(|_| StatementError::Shape)?;
-        for (found, expected) in [(kinds.kind, STATEMENT_TYPE), (kinds.predicate_kind, PREDICATE_TYPE)] {
-            if found != expected {
-                return Err(StatementError::Kind { found: found.chars().take(80).collect(), expected });
-            }
+        match Self::parse(bytes) {
+            Some(statement) if statement.encode() == bytes => Ok(statement),
+            _ => Err(Self::fault(bytes)),
         }
-        // The manifest by itself, so that what it says and we do not know is told from everything else.
-        let wire: Wire<serde_json::Value, serde_json::Value> =
-            serde_json::from_slice(bytes).map_err(|_| StatementError::Shape)?;
-        let [subject] = wire.subject;
-        let payload = PayloadDigests::deserialize(subject.digest).map_err(|_| StatementError::Subject)?;
-        let manifest = Manifest::deserialize(wire.predicate).map_err(|error| unknown(&error))?;
-        let statement = Self { manifest, payload };
-        if statement.encode() == bytes { Ok(statement) } else { Err(StatementError::NotCanonical) }
+    }
+
+    /// What `bytes` say, if they say it as a statement does; in its one canonical form or not.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let wire: Wire<PayloadDigests, Manifest> = serde_json::from_slice(bytes).ok()?;
+        let [Subject { digest: payload, .. }] = wire.subject;
+        let known = wire.kind == STATEMENT_TYPE && wire.predicate_kind == PREDICATE_TYPE;
+        known.then_some(Self { manifest: wire.predicate, payload })
+    }
+
+    /// Why `bytes`, which are not the encoding of a statement, are not.
+    fn fault(bytes: &[u8]) -> StatementError {
+        let find = || -> Result<(), StatementError> {
+            json::check(bytes)?;
+            let kinds: Kinds = serde_json::from_slice(bytes).map_err(|_| StatementError::Shape)?;
+            for (found, expected) in [(kinds.kind, STATEMENT_TYPE), (kinds.predicate_kind, PREDICATE_TYPE)] {
+                if found != expected {
+                    return Err(StatementError::Kind { found: found.chars().take(80).collect(), expected });
+                }
+            }
+            // The manifest by itself, so that what it says and we do not know is told from everything else.
+            let wire: Wire<serde_json::Value, serde_json::Value> =
+                serde_json::from_slice(bytes).map_err(|_| StatementError::Shape)?;
+            let [subject] = wire.subject;
+            PayloadDigests::deserialize(subject.digest).map_err(|_| StatementError::Subject)?;
+            Manifest::deserialize(wire.predicate).map_err(|error| unknown(&error))?;
+            Ok(())
+        };
+        find().err().unwrap_or(StatementError::NotCanonical)
     }
 
     /// The identity of the artifact whose statement has these bytes.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::key::{KeyError, KeyId, MAX_PEM_SIZE, PublicKey, SigningKey};
 use crate::ownership::{self, OwnershipError};
 use crate::policy;
-use crate::report::{Exit, Report};
+use crate::report::{Exit, Report, shell};
 
 /// The device's configuration.
 pub const SYSTEM_FOLDER: &str = "/etc/wadoo";
@@ -275,7 +275,7 @@ impl From<TrustError> for Report {
                 .because(source.to_string())
                 .hint(format!("remove `{}`, or replace it by a public key", path.display())),
             TrustError::Empty { path } => {
-                report.hint(format!("add a public key: `wadoo key trust KEY.pem --trust {}`", path.display()))
+                report.hint(format!("add a public key: `wadoo key trust KEY.pem --trust {}`", shell(&path)))
             }
             TrustError::MisplacedPolicy { path } => {
                 let store = path.parent().unwrap_or(Path::new("."));

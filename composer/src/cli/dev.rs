@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
-use wadoo_launcher::app::App;
+use wadoo_launcher::app::{App, LinkedApp};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::server::{self, Bound, Server, Switch};
 use wadoo_launcher::{engine, load, log};
 use wadoo_signing::key::SigningKey;
 use wadoo_signing::manifest::{Manifest, Trigger};
 use wadoo_signing::policy::Policy;
-use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::report::{Exit, Report, shell};
 use wadoo_signing::trust::TrustStore;
 
 use super::{Outcome, RecipeArgument, Talk, print_data, print_reports};
@@ -122,7 +122,7 @@ impl Session {
         let composed = pipeline::link(pipeline::plan(recipe::read(&self.recipe)?)?)?;
         if matches!(composed.linked.trigger, Trigger::Command02 | Trigger::Command03) {
             let what = format!("cannot serve `{}`: it is a command", composed.recipe.app.name);
-            let hint = format!("compose and run it: `wadoo compose {}`", self.recipe.display());
+            let hint = format!("compose and run it: `wadoo compose {}`", shell(&self.recipe));
             return Err(vec![Report::new(Exit::CouldNot, what).hint(hint)]);
         }
         let target = crate::target::Target::here(composed.recipe.build.cpu).ok_or_else(|| {
@@ -152,7 +152,7 @@ impl Session {
                 .because(error.root_cause().to_string())
         })?;
         let component = load::load(&serving.engine, &artifact)?;
-        Ok((App::new(serving.engine, &component, manifest.clone())?, manifest))
+        Ok((LinkedApp::new(serving.engine, &component, manifest.clone())?.start()?, manifest))
     }
 
     /// Composes again whenever an input changed; what does not compose leaves the application as it is.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::report::{Exit, Report, shell};
 
 use super::component::{MAX_IMPORTS_AND_EXPORTS, MAX_TYPE_DEPTH};
 use super::file::MAX_COMPONENT_SIZE;
@@ -59,8 +59,8 @@ pub enum InputError {
 impl InputError {
     /// What to do about it; `path` from where the user works, so that a command works as pasted.
     pub fn hint(&self, path: &Path) -> Option<String> {
-        let path = path.display().to_string();
-        let stem = path.strip_suffix(".wasm").or(path.strip_suffix(".wat")).unwrap_or(&path);
+        let beside = |extension| shell(&path.with_extension(extension));
+        let path = shell(path);
         match self {
             Self::Missing { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
             Self::Missing { folder_missing: true, .. } => {
@@ -80,9 +80,10 @@ impl InputError {
             Self::Empty => {
                 Some("build the component again; an interrupted build leaves an empty file".into())
             }
-            Self::Text => Some(format!("convert it: `wasm-tools parse {path} -o {stem}.wasm`")),
+            Self::Text => Some(format!("convert it: `wasm-tools parse {path} -o {}`", beside("wasm"))),
             Self::CoreModule => Some(format!(
-                "build it for `wasm32-wasip2`, or wrap it: `wasm-tools component new {path} -o {stem}.component.wasm`"
+                "build it for `wasm32-wasip2`, or wrap it: `wasm-tools component new {path} -o {}`",
+                beside("component.wasm")
             )),
             Self::WitPackage => Some("name the component that was built against this WIT package".into()),
             Self::Truncated { .. } => Some("build or download the component again".into()),

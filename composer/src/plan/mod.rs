@@ -7,11 +7,13 @@
 //! The rules, first match wins: `deny`; `with`; the one other part that exports a compatible name with a
 //! fitting type; the base set; a grant that the part allows; an interface that has only types.
 
+mod because;
 mod cycle;
 mod decide;
 mod deny;
 mod error;
 mod exports;
+mod hint;
 mod launcher;
 mod resources;
 mod show;

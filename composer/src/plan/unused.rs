@@ -7,6 +7,7 @@ use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{compatible, in_base_set, nearest};
 use crate::recipe::{InterfacePattern, PartName, Recipe, Span};
+use crate::signature;
 
 /// Entries of `with`, `allow` and `deny` that match no import of their part, and those of `allow` that match only
 /// what needs no leave.
@@ -105,25 +106,30 @@ pub(super) fn parts(
     for (part, component) in &recipe.components {
         if !used.contains(part) {
             let exports: Vec<String> = inputs.world(part).exports.keys().cloned().collect();
-            let fate = exports.iter().find_map(|export| {
-                let others = wiring.iter().filter(|(other, _)| *other != part);
-                others
-                    .flat_map(|(other, decisions)| decisions.iter().map(move |(i, d)| (other, i, d)))
-                    .find_map(|(other, import, decision)| {
-                        let wired_here =
-                            matches!(decision, Decision::Wire { part: provider, .. } if provider == part);
-                        (compatible(import, export) && !wired_here).then(|| Fate {
-                            part: other.clone(),
-                            import: import.clone(),
-                            decision: decision.clone(),
-                            with: With::of(&recipe.components[other], import),
-                        })
-                    })
-            });
+            let fate = exports.iter().find_map(|export| fate(recipe, inputs, wiring, part, export));
             problems.push((
                 Some(component.span.clone()),
                 PlanError::UnusedPart { part: part.clone(), exports, fate },
             ));
         }
     }
+}
+
+/// The first import of another part that an unused export has the name for.
+fn fate(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, part: &PartName, export: &str) -> Option<Fate> {
+    let others = wiring.iter().filter(|(other, _)| *other != part);
+    let mut imports =
+        others.flat_map(|(other, decisions)| decisions.iter().map(move |(i, decision)| (other, i, decision)));
+    let (other, import, decision) = imports.find(|(_, import, decision)| {
+        let wired_here = matches!(decision, Decision::Wire { part: provider, .. } if provider == part);
+        compatible(import, export) && !wired_here
+    })?;
+    let (wanted, offered) = (inputs.world(other).imports[import], inputs.world(part).exports[export]);
+    Some(Fate {
+        part: other.clone(),
+        import: import.clone(),
+        decision: decision.clone(),
+        with: With::of(&recipe.components[other], import),
+        fits: signature::is_subtype(&inputs.types, offered, wanted),
+    })
 }

@@ -104,7 +104,7 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// `body-timeout`; default 30 s.
     pub body_timeout: Duration,
-    /// `concurrency`; default 100.
+    /// `concurrency`; default 32.
     pub concurrency: u32,
     /// `request-body`, in bytes; default 16 MiB.
     pub request_body: u64,

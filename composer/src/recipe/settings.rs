@@ -17,7 +17,7 @@ const DEFAULT_LIMITS: Limits = Limits {
     memory: 128 << 20,
     timeout: None,
     body_timeout: Duration::from_secs(30),
-    concurrency: 100,
+    concurrency: 32,
     request_body: 16 << 20,
     request_headers: 64 << 10,
 };

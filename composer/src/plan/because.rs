@@ -1,0 +1,179 @@
+//! Why a plan fails: the lines below the title of a [`PlanError`].
+
+use super::error::{Candidate, Edge, Fate, MissingImport, Origin, PlanError, View, bare, count, listed};
+use super::{Decision, LauncherReason};
+use crate::interfaces;
+use crate::recipe::PartName;
+use crate::signature::Difference;
+
+/// Differences of one interface that are printed; more are counted.
+const MAX_DIFFERENCES: usize = 4;
+
+impl PlanError {
+    /// Why, a line each.
+    pub(super) fn because(&self) -> Vec<String> {
+        match self {
+            Self::Mismatch { part, import, provider, export, differences } => {
+                let mut lines = Vec::new();
+                if export != import {
+                    lines.push(format!("`{provider}` exports `{export}`, on the same version track"));
+                }
+                lines.extend(difference_lines(differences, (provider, "exports"), (part, "imports")));
+                lines
+            }
+            Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. } => {
+                vec![match interfaces::capability(import) {
+                    Some(_) => {
+                        format!("`{import}` is in the base set, empty, and `[grants]` has nothing for it")
+                    }
+                    None => format!("`{import}` is in the base set: every part may use it"),
+                }]
+            }
+            Self::IdleAllow { import, decision, .. } => vec![format!("`{import}`: {}", fate(decision))],
+            Self::LauncherTypes { part, other, differences, .. } => {
+                difference_lines(differences, (other, "imports"), (part, "imports"))
+            }
+            Self::Ambiguous { import, candidates, .. } => candidates
+                .iter()
+                .map(|candidate| match candidate.export == *import {
+                    true => format!("candidate  `{}`", candidate.part),
+                    false => format!("candidate  `{}`, which exports `{}`", candidate.part, candidate.export),
+                })
+                .collect(),
+            Self::WithoutExport { provider, exports, .. }
+            | Self::NoSuchExport { part: provider, exports, .. } => {
+                vec![format!("`{provider}` exports {}", listed(exports))]
+            }
+            Self::WithUnclear { imports, .. } => imports.iter().map(|import| format!("`{import}`")).collect(),
+            Self::ExportUnclear { exports, .. } => {
+                exports.iter().map(|export| format!("`{export}`")).collect()
+            }
+            Self::Missing { missing, .. } => missing_lines(missing),
+            Self::DifferentValues { granted, other, .. } => vec![
+                format!("`{granted}` allows it and gets the values in `[grants]`"),
+                format!("`{other}` imports it too and does not allow it, and would get the same values"),
+            ],
+            Self::EnvironmentForServer { trigger } => {
+                vec![format!(
+                    "the application starts with `{trigger}`, and only a command gets variables of the launcher"
+                )]
+            }
+            Self::UnusedPart {
+                part: unused, fate: Some(Fate { part, import, decision, fits, .. }), ..
+            } => {
+                let mut lines = vec![format!("`{part}` imports `{import}`, and {}", fate(decision))];
+                if !fits {
+                    lines.push(format!("what `{unused}` exports by that name has a different type"));
+                }
+                lines
+            }
+            Self::UnusedPart { exports, .. } if exports.is_empty() => vec!["it exports nothing".to_owned()],
+            Self::UnusedPart { exports, .. } => {
+                vec![format!("it exports {}, and no other part imports that", listed(exports))]
+            }
+            Self::UnusedGrant { fate: Some((part, decision)), .. } => {
+                vec![format!("`{part}` imports it, and {}", fate(decision))]
+            }
+            Self::NoTrigger { near, .. } => {
+                let line = |candidate: &Candidate| {
+                    format!("`{}` exports `{}`, which no launcher calls", candidate.part, candidate.export)
+                };
+                near.iter().map(line).collect()
+            }
+            Self::NoTriggerNamed { exports } => vec![format!("found {}", listed(exports))],
+            Self::SeveralTriggers { candidates, .. } | Self::SeveralTriggersNamed { candidates } => {
+                candidates
+                    .iter()
+                    .map(|candidate| format!("`{}` of `{}`", candidate.export, candidate.part))
+                    .collect()
+            }
+            Self::Cycle { steps } => steps
+                .iter()
+                .map(|step| format!("`{}` imports `{}` from `{}`", step.part, step.import, step.provider))
+                .collect(),
+            Self::DenyGap { denied, through, .. } => {
+                vec![format!("`{denied}` uses `{through}`, which is not denied and uses what is denied")]
+            }
+            Self::Split { edge, resource, first, second } => split_lines(edge, resource, first, second),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Two lines for each difference, types aligned.
+fn difference_lines(
+    differences: &[Difference],
+    (provider, exports): (&PartName, &str),
+    (part, imports): (&PartName, &str),
+) -> Vec<String> {
+    let (theirs, ours) = (format!("`{provider}` {exports}"), format!("`{part}` {imports}"));
+    let width = theirs.chars().count().max(ours.chars().count());
+    let mut lines = Vec::new();
+    for difference in differences.iter().take(MAX_DIFFERENCES) {
+        let label = format!("{}: ", difference.item);
+        let pad = " ".repeat(label.chars().count());
+        let exported = match &difference.exported {
+            Some(exported) => format!("{theirs:width$}  {exported}"),
+            None => format!("`{provider}` does not export it"),
+        };
+        lines.push(format!("{label}{exported}"));
+        lines.push(format!("{pad}{ours:width$}  {}", difference.imported));
+    }
+    if let Some(more @ 1..) = differences.len().checked_sub(MAX_DIFFERENCES) {
+        lines.push(format!("and {}", count(more, "more difference", "more differences")));
+    }
+    lines
+}
+
+fn missing_lines(missing: &[MissingImport]) -> Vec<String> {
+    let part_width = missing.iter().map(|import| import.part.to_string().chars().count()).max().unwrap_or(0);
+    let width = missing.iter().map(|import| import.import.chars().count()).max().unwrap_or(0);
+    let line = |missing: &MissingImport| {
+        let (part, import) = (missing.part.to_string(), &missing.import);
+        let note = match (&missing.near, missing.allowed) {
+            (Some(near), _) => Some(near.note.clone()),
+            (None, true) if missing.grantable => Some("allowed, and not in `[grants]`".to_owned()),
+            (None, true) => Some("allowed, but it cannot be granted yet".to_owned()),
+            (None, false) => None,
+        };
+        match note {
+            Some(note) => format!("{part:part_width$}  imports  {import:width$}  ({note})"),
+            None => format!("{part:part_width$}  imports  {import}"),
+        }
+    };
+    missing.iter().map(line).collect()
+}
+
+fn fate(decision: &Decision) -> String {
+    match decision {
+        Decision::Wire { part, .. } => format!("`{part}` provides it"),
+        Decision::Deny { pattern } => format!("`deny` has `{pattern}`"),
+        Decision::Launcher(LauncherReason::BaseSet) => "does not allow it".to_owned(),
+        Decision::Launcher(_) => "the launcher provides it without a grant".to_owned(),
+    }
+}
+
+fn split_lines(edge: &Edge, resource: &str, first: &View, second: &View) -> Vec<String> {
+    let label = format!("resource `{resource}`: ");
+    let pad = " ".repeat(label.chars().count());
+    let passes = match edge {
+        Edge::Wire { part, provider, import } => format!("`{part}` and `{provider}` pass it in `{import}`"),
+        Edge::Launcher { part, import } => format!("`{part}` and the launcher pass it in `{import}`"),
+        Edge::Trigger { part, export } => format!("the launcher and `{part}` pass it in `{export}`"),
+    };
+    vec![format!("{label}{}", view_line(first)), format!("{pad}{}", view_line(second)), passes]
+}
+
+fn view_line(view: &View) -> String {
+    let who = view.part.as_ref().map_or("the launcher".to_owned(), |part| format!("`{part}`"));
+    match (&view.origin, &view.part) {
+        (Origin::Launcher, None) => format!("{who} has its own"),
+        (Origin::Launcher, Some(_)) => format!("{who} has it from the launcher"),
+        (Origin::Part(origin), Some(part)) if origin == part => format!("{who} defines its own"),
+        (Origin::Part(origin), _) => format!("{who} has it from `{origin}`"),
+        (Origin::Stub { part, import }, Some(viewer)) if part == viewer => {
+            format!("{who} is denied `{}`", bare(import))
+        }
+        (Origin::Stub { part, .. }, _) => format!("{who} has the denied one of `{part}`"),
+    }
+}

@@ -1,0 +1,248 @@
+//! What to do about a plan that fails: the hint of a [`PlanError`], a line that can be pasted into the recipe where
+//! there is one.
+
+use std::collections::BTreeSet;
+
+use super::error::{
+    Edge, Fate, MissingImport, Origin, PlanError, View, With, bare, listed, package, split_interface,
+};
+use super::{Decision, LauncherReason};
+use crate::interfaces::{self, nearest};
+use crate::recipe::PartName;
+use crate::signature::Difference;
+
+impl PlanError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::RootItem { part, kind, .. } => {
+                format!("move the {kind} into an interface of a WIT package, and build `{part}` to import that")
+            }
+            Self::Mismatch { part, provider, differences, import, .. } => mismatch_hint(part, provider, differences, import),
+            Self::Ambiguous { part, import, candidates, advised, has_with } => {
+                let provider = advised.as_ref().unwrap_or(&candidates.first()?.part);
+                let line = entry_line(part, *has_with, "with", &format!("\"{}\" = \"{provider}\"", bare(import)));
+                format!("choose one: {line}")
+            }
+            Self::WithoutExport { import, exports, .. } => match nearest(bare(import), exports.iter().map(|e| bare(e))) {
+                Some(near) if near == bare(import) => {
+                    "rebuild one of them so that both have the same version of the interface".into()
+                }
+                Some(near) => format!("`{near}` is near; rebuild one of them so that both have the same name"),
+                None => "name another part, or remove the entry so that the provider is found by type".into(),
+            },
+            Self::WithUnclear { imports, .. } => {
+                format!("write the version: `\"{}\"`", imports.first()?)
+            }
+            Self::WithDenied { .. } => "remove one of the two".into(),
+            Self::NotAllowed { part, import, has_allow, has_deny } => {
+                let allow = entry_line(part, *has_allow, "allow", &format!("\"{}\"", bare(import)));
+                let deny = entry_line(part, *has_deny, "deny", &format!("\"{}\"", bare(import)));
+                format!("{allow}; if it does not need it, {deny}")
+            }
+            Self::Missing { missing, .. } => missing_hint(missing),
+            Self::DifferentValues { import, other, has_allow, .. } => format!(
+                "this is not supported until parts can have different values; {}, or deny it there",
+                entry_line(other, *has_allow, "allow", &format!("\"{}\"", bare(import)))
+            ),
+            Self::LauncherTypes { part, other, import, .. } => {
+                format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))
+            }
+            Self::EnvironmentForServer { .. } => "remove the grant; `wasi:config` values will do this in a later version".into(),
+            Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. }
+                if interfaces::capability(import).is_some() =>
+            {
+                format!("remove it; or, in a command, {}", grant_line(import))
+            }
+            Self::IdleAllow { .. } => "remove it".into(),
+            Self::UnusedEntry { near: Some(near), .. } => format!("did you mean `{near}`?"),
+            Self::UnusedEntry { part, imports, .. } => {
+                format!("remove it; beyond the base set, `{part}` imports {}", listed(imports))
+            }
+            Self::UnusedGrant { name, fate: Some((part, Decision::Launcher(LauncherReason::BaseSet))), has_allow } => {
+                let allow = entry_line(part, *has_allow, "allow", &format!("\"{}\"", bare(name)));
+                format!("{allow}, or remove the grant")
+            }
+            Self::UnusedGrant { .. } => "remove it, or correct its name".into(),
+            Self::UnusedPart { part, exports, .. } if exports.is_empty() => format!("remove `[components.{part}]`"),
+            Self::UnusedPart { part, fate: Some(Fate { part: importer, decision: Decision::Deny { pattern }, .. }), .. } => {
+                format!("remove `[components.{part}]`, or take `{pattern}` out of the `deny` of `[components.{importer}]`")
+            }
+            Self::UnusedPart { part, fate: Some(Fate { part: importer, import, fits: false, .. }), .. } => {
+                format!("remove `[components.{part}]`, or rebuild it with the WIT of `{}` that `{importer}` uses", package(import))
+            }
+            Self::UnusedPart { part, fate: Some(Fate { part: importer, import, with, .. }), .. } => {
+                format!("remove `[components.{part}]`, or choose it: {}", with.line(importer, bare(import), part))
+            }
+            Self::UnusedPart { part, .. } => {
+                format!("remove `[components.{part}]`, or name it in the `with` of the part that should use it")
+            }
+            Self::NoSuchExport { name, exports, .. } => match nearest(bare(name), exports.iter().map(|e| bare(e))) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name the part that exports it, or remove the line".into(),
+            },
+            Self::ExportUnclear { exports, .. } => format!("write the version: `\"{}\"`", exports.first()?),
+            Self::NoTrigger { .. } => {
+                "add a component that exports `wasi:http/handler@0.3.x`, `wasi:http/incoming-handler@0.2.x` or `wasi:cli/run`"
+                    .into()
+            }
+            Self::NoTriggerNamed { .. } => {
+                "add a line for `wasi:http/handler`, `wasi:http/incoming-handler` or `wasi:cli/run`".into()
+            }
+            Self::SeveralTriggers { candidates, .. } => {
+                let one = candidates.first()?;
+                format!("choose one: add `\"{}\" = \"{}\"` to `[exports]`", bare(&one.export), one.part)
+            }
+            Self::SeveralTriggersNamed { .. } => "keep one of them; the launcher starts an application in one way".into(),
+            Self::Cycle { steps } if steps.len() == 1 => "let another part provide it".into(),
+            Self::Cycle { .. } => {
+                "instantiation must start somewhere: name another part in one `with`, or `deny` one of the imports".into()
+            }
+            Self::DenyGap { part, through, .. } => {
+                format!("add `\"{}\"` to the `deny` of `[components.{part}]`", bare(through))
+            }
+            Self::Split { edge, first, second, .. } => split_hint(edge, first, second)?,
+        })
+    }
+}
+
+impl With {
+    /// How to have `interface` from `provider` in `part`.
+    fn line(&self, part: &PartName, interface: &str, provider: &PartName) -> String {
+        let value = format!("\"{interface}\" = \"{provider}\"");
+        match self {
+            Self::Absent => entry_line(part, false, "with", &value),
+            Self::Others => entry_line(part, true, "with", &value),
+            Self::Entry(name) => {
+                format!(
+                    "in the `with` of `[components.{part}]`, change the entry to `\"{name}\" = \"{provider}\"`"
+                )
+            }
+        }
+    }
+}
+
+/// "add `deny = ["x"]` to `[components.p]`", or to the list that is there.
+fn entry_line(part: &PartName, exists: bool, key: &str, value: &str) -> String {
+    let (open, close) = if key == "with" { ("{ ", " }") } else { ("[", "]") };
+    match exists {
+        true => format!("add `{value}` to the `{key}` of `[components.{part}]`"),
+        false => format!("add `{key} = {open}{value}{close}` to `[components.{part}]`"),
+    }
+}
+
+fn mismatch_hint(part: &PartName, provider: &PartName, differences: &[Difference], import: &str) -> String {
+    if differences.iter().any(|difference| difference.color) {
+        return format!(
+            "an `async` function and one that is not never fit: rebuild `{provider}` or `{part}`, so that both use the same WIT of `{}`",
+            package(import)
+        );
+    }
+    format!("rebuild `{provider}` or `{part}`, so that both use the same WIT of `{}`", package(import))
+}
+
+/// "add `"x" = { hosts = ["example.com:443"] }` to `[grants]`"
+fn grant_line(import: &str) -> String {
+    let values = match interfaces::capability(import) {
+        Some(interfaces::Capability::Environment) => "keys = [\"NAME\"]",
+        _ => "hosts = [\"example.com:443\"]",
+    };
+    format!("add `\"{}\" = {{ {values} }}` to `[grants]`", bare(import))
+}
+
+fn missing_hint(missing: &[MissingImport]) -> String {
+    let is_wanted = |import: &MissingImport| import.allowed && import.grantable;
+    let by_habit: Vec<&MissingImport> = missing
+        .iter()
+        .filter(|import| interfaces::is_imported_by_habit(&import.import) && !is_wanted(import))
+        .collect();
+    if let Some(first) = by_habit.first() {
+        // A pattern of the whole package could mean the same as one that stands in the `deny`, and is refused then.
+        let patterns: BTreeSet<String> = by_habit
+            .iter()
+            .filter(|import| import.part == first.part)
+            .map(|import| match package(&import.import) {
+                "wasi:sockets" if !first.has_deny => "\"wasi:sockets/*\"".to_owned(),
+                _ => format!("\"{}\"", bare(&import.import)),
+            })
+            .collect();
+        let patterns: Vec<String> = patterns.into_iter().collect();
+        let deny = entry_line(&first.part, first.has_deny, "deny", &patterns.join(", "));
+        if first.allowed {
+            return format!(
+                "the launcher cannot provide them yet; if `{}` does not need them, remove the `allow` and {deny}",
+                first.part
+            );
+        }
+        return format!(
+            "language runtimes import these whether they use them or not; if `{}` does not, {deny}",
+            first.part
+        );
+    }
+    if let Some(import) = missing.iter().find(|import| import.grantable) {
+        let grant = grant_line(&import.import);
+        return match import.allowed {
+            true => grant,
+            false => format!("{grant} and allow it for `{}`", import.part),
+        };
+    }
+    if let Some((import, part)) =
+        missing.iter().find_map(|import| Some((import, import.near.as_ref()?.part.as_ref()?)))
+    {
+        let (importer, name) = (&import.part, bare(&import.import));
+        return format!(
+            "rebuild `{importer}` or `{part}`, so that both use one version of `{name}`, or add a component that exports it"
+        );
+    }
+    match missing {
+        [_] => "add a component that exports it".to_owned(),
+        _ => "add components that export them".to_owned(),
+    }
+}
+
+fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
+    let interface = split_interface(first, second);
+    if let Some(Origin::Stub { part, import }) =
+        [&first.origin, &second.origin].into_iter().find(|origin| matches!(origin, Origin::Stub { .. }))
+    {
+        return Some(match edge {
+            Edge::Launcher { part: user, import: used } if user == part => {
+                format!("deny `{}` too: its functions use `{}`; or deny neither", bare(used), bare(import))
+            }
+            Edge::Wire { part: user, import: used, .. } if user == part => {
+                format!("deny `{}` too: its functions use `{}`; or deny neither", bare(used), bare(import))
+            }
+            _ => format!("do not deny `{}` for `{part}`, or do not use `{part}` here", bare(import)),
+        });
+    }
+    let line = |part: &PartName, with: &With, provider: &PartName| {
+        let line = with.line(part, interface, provider);
+        format!("let `{part}` have it from `{provider}` too: {line}")
+    };
+    match edge {
+        Edge::Launcher { import, .. } => {
+            let Origin::Part(provider) = &first.origin else { return None };
+            Some(format!("let `{provider}` provide `{}` as well, or do without `{provider}`", bare(import)))
+        }
+        Edge::Trigger { .. } => {
+            let Origin::Part(provider) = &first.origin else { return None };
+            Some(format!(
+                "do without `{provider}`: what the launcher calls must have `{interface}` from the launcher"
+            ))
+        }
+        Edge::Wire { .. } => {
+            match (first, second) {
+                // Whoever imports the interface can have it from where the other has it.
+                (
+                    View { part: Some(part), import: Some(_), with, .. },
+                    View { origin: Origin::Part(provider), .. },
+                ) if part != provider => Some(line(part, with, provider)),
+                (
+                    View { origin: Origin::Part(provider), .. },
+                    View { part: Some(part), import: Some(_), with, .. },
+                ) if part != provider => Some(line(part, with, provider)),
+                _ => Some(format!("both must have `{interface}` from one provider")),
+            }
+        }
+    }
+}
