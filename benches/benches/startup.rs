@@ -130,11 +130,15 @@ impl Artifacts {
         let hello_02 = compose("hello-02", "hello-02");
         let hello_03 = compose("hello", "hello");
         let wasmtime = wasmtime(folder, &hello_02.with_extension("wasm"));
+        let install = |package: &str, binary: &str, linkage: Linkage| {
+            let name = format!("{binary}-{linkage:?}");
+            copy(&build::dist(package, binary, linkage), &folder.join(name))
+        };
         Self {
-            launcher: build::dist("wadoo-launcher", "launcher", Linkage::Static),
-            launcher_dynamic: build::dist("wadoo-launcher", "launcher", Linkage::Dynamic),
-            bare: build::dist("wadoo-benches", "bare-hyper", Linkage::Static),
-            bare_dynamic: build::dist("wadoo-benches", "bare-hyper", Linkage::Dynamic),
+            launcher: install("wadoo-launcher", "launcher", Linkage::Static),
+            launcher_dynamic: install("wadoo-launcher", "launcher", Linkage::Dynamic),
+            bare: install("wadoo-benches", "bare-hyper", Linkage::Static),
+            bare_dynamic: install("wadoo-benches", "bare-hyper", Linkage::Dynamic),
             home,
             hello_02,
             hello_03,
@@ -156,6 +160,13 @@ impl Artifacts {
     }
 }
 
+/// Every binary is started as installed: copied. What a linker wrote lies in single pages of the page cache, what was
+/// copied in larger pieces, and starts sooner.
+fn copy(from: &Path, to: &Path) -> PathBuf {
+    std::fs::copy(from, to).expect("there is room for a copy");
+    to.to_owned()
+}
+
 /// The peer, if it is on the path, and the same component compiled by it.
 fn wasmtime(folder: &Path, component: &Path) -> Option<(PathBuf, PathBuf)> {
     let output = folder.join("peer.cwasm");
@@ -166,7 +177,10 @@ fn wasmtime(folder: &Path, component: &Path) -> Option<(PathBuf, PathBuf)> {
         .stdout(std::process::Stdio::null())
         .status()
         .ok()?;
-    status.success().then(|| (PathBuf::from("wasmtime"), output))
+    let folders = std::env::var_os("PATH")?;
+    let found =
+        std::env::split_paths(&folders).map(|folder| folder.join("wasmtime")).find(|path| path.is_file())?;
+    status.success().then(|| (copy(&found, &folder.join("wasmtime")), output))
 }
 
 fn contenders(artifacts: &Artifacts) -> Vec<Contender> {

@@ -12,6 +12,9 @@ pub enum Linkage {
     Static,
 }
 
+/// What `docs/operations.md` builds a static launcher with: the C library in it, and its relocations packed.
+const STATIC_FLAGS: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
+
 /// The workspace's folder.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("`benches` is a folder of the workspace")
@@ -42,7 +45,7 @@ pub fn dist(package: &str, binary: &str, linkage: Linkage) -> PathBuf {
         // With an explicit target the flag reaches the binary and not the build scripts.
         command
             .args(["--target", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)])
-            .env("RUSTFLAGS", "-C target-feature=+crt-static");
+            .env("RUSTFLAGS", STATIC_FLAGS);
     }
     executable(&mut command, binary)
 }

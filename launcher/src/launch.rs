@@ -1,7 +1,7 @@
 //! From a file to a running application: the order of things at the start, and what is said about it.
 //!
 //! Invariant: what can be refused is refused before a client is heard. The address is taken early, so that
-//! a wrong one is told at once; it is listened on last.
+//! a wrong one is told at once; it is listened on when only an exhausted system could still refuse.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -84,12 +84,12 @@ fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) 
     let app = loaded.app()?;
     timings.end("link");
     let drained = block_on(async {
-        // Before anybody is told that the server is ready, so that no signal meets the default action.
-        let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
         let listener = bound.listen()?;
-        // A client that comes now is heard as soon as the thread runs.
+        // While the first client connects: what only an exhausted system can refuse.
         let mut app = app.start()?;
         app.tell_first_instance(options.timings);
+        // Before anybody is told that the server is ready, so that no signal meets the default action.
+        let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
         timings.end("listen");
         let address = listener.address();
         let server = Server::new(listener, app, options.drain);

@@ -86,10 +86,10 @@ impl UnverifiedArtifact {
     ///
     /// See [`OpenError`].
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, OpenError> {
-        if path.is_dir() {
-            return Self::open_split(path, options);
-        }
-        let (file, length) = open_checked(path, MAX_FILE_SIZE)?;
+        let (file, length) = match open_checked(path, MAX_FILE_SIZE) {
+            Err(OpenError::Kind { .. }) if path.is_dir() => return Self::open_split(path, options),
+            opened => opened?,
+        };
         let framing = |source| OpenError::Framing { path: path.to_owned(), source };
         let layout = Layout::read(&file, length).map_err(framing)?;
         let mut envelope = vec![0; layout.envelope as usize];
