@@ -260,6 +260,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_so_many_wait() {
+        let count = AtomicU32::new(0);
+        let first = Waiting::enter(&count, 1).expect("there is a place");
+        assert!(Waiting::enter(&count, 1).is_none());
+        drop(first);
+        assert!(Waiting::enter(&count, 1).is_some(), "a refusal takes no place");
+    }
+
+    #[test]
     fn nobody_waits_longer_for_a_slot_than_for_an_answer() {
         let short = Duration::from_millis(100);
         assert_eq!(queue_wait(Some(short)), short);

@@ -50,10 +50,15 @@ impl Place {
     }
 
     fn start(&self) -> Running {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, options: &[&str]) -> Running {
         let mut command = self.launcher();
         command
             .arg(&self.artifact)
             .args(["--addr", "127.0.0.1:0"])
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -118,6 +123,27 @@ fn serves_until_a_signal_and_says_when_it_is_ready() {
         let (code, stderr) = running.end();
         assert_eq!(code, Some(0), "{stderr}");
     }
+}
+
+#[test]
+fn the_steps_of_a_start_are_told_when_asked_for() {
+    let place = Place::server();
+    let running = place.start_with(&["--timings"]);
+    for _ in 0..2 {
+        running.get("/o");
+    }
+    running.signal(Signal::TERM);
+    let (_, stderr) = running.end();
+    let steps = stderr.lines().find_map(|line| line.strip_prefix("launcher: start: ")).expect("the steps");
+    let names: Vec<&str> = steps.split(", ").filter_map(|step| step.split(' ').next()).collect();
+    let expected =
+        ["arguments", "open", "trust", "signature", "bind", "hash", "engine", "load", "link", "listen"];
+    assert_eq!(names, expected, "{stderr}");
+    assert_eq!(stderr.matches("launcher: first instance 0.").count(), 1, "{stderr}");
+
+    let output = place.launcher().args(["check", "--timings"]).arg(&place.artifact).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("launcher: start: arguments ") && stderr.contains(", link "), "{stderr}");
 }
 
 #[test]
