@@ -23,7 +23,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::cli::Options;
-use crate::timings::Timings;
+use crate::timings::{Step, Timings};
 
 /// Payloads of this length, in bytes, are hashed while another thread makes the engine. Below it the thread's own
 /// start costs more than it saves.
@@ -45,7 +45,7 @@ pub(crate) fn check(options: &Options, mut timings: Timings) -> Result<u8, Repor
         Trigger::Http02 | Trigger::Http03 => drop(loaded.app()?),
         Trigger::Command02 | Trigger::Command03 => drop(loaded.command()?),
     }
-    timings.end("link");
+    timings.end(Step::Link);
     print(&text)?;
     tell(options, &timings);
     Ok(Exit::Done as u8)
@@ -65,13 +65,13 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
                 .hint("`launcher --help` shows the launcher's own options"));
             }
             let bound = Bound::bind(options.address)?;
-            timings.end("bind");
+            timings.end(Step::Bind);
             let loaded = Loaded::from(authentic, &mut timings)?;
             serve(options, bound, loaded, timings)
         }
         Trigger::Command02 | Trigger::Command03 => {
             let command = Loaded::from(authentic, &mut timings)?.command()?;
-            timings.end("link");
+            timings.end(Step::Link);
             tell(options, &timings);
             Ok(block_on(command.run(arguments))??)
         }
@@ -82,7 +82,7 @@ fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) 
     let development = loaded.manifest.development;
     let title = format!("{} {}", loaded.manifest.app.name, loaded.manifest.app.version);
     let app = loaded.app()?;
-    timings.end("link");
+    timings.end(Step::Link);
     let drained = block_on(async {
         let listener = bound.listen()?;
         // While the first client connects: what only an exhausted system can refuse.
@@ -90,7 +90,7 @@ fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) 
         app.tell_first_instance(options.timings);
         // Before anybody is told that the server is ready, so that no signal meets the default action.
         let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
-        timings.end("listen");
+        timings.end(Step::Listen);
         let address = listener.address();
         let server = Server::new(listener, app, options.drain);
         print(&ready(&title, address, development, &timings))?;
@@ -111,20 +111,20 @@ fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) 
 /// Everything that must hold before a byte of the payload is read: trust, policy, framing, signature, and
 /// that this machine is the one that the payload was compiled for.
 fn authenticate(options: &Options, timings: &mut Timings) -> Result<AuthenticArtifact, Report> {
-    timings.end("arguments");
+    timings.end(Step::Arguments);
     // The file first: a wrong name is told as such, whatever the trust store.
     let open = OpenOptions { map_in_place: options.map_in_place };
     let unverified = UnverifiedArtifact::open(&options.artifact, &open)?;
-    timings.end("open");
+    timings.end(Step::Open);
     let Trusting { store, policy } = Trusting::of_process(options.trust.as_deref())?;
-    timings.end("trust");
+    timings.end(Step::Trust);
     let authentic = unverified.authenticate(&store, &policy, SystemTime::now())?;
     compat::check(authentic.manifest())
         .map_err(|incompatible| incompatible.report(&options.artifact.display().to_string()))?;
     if authentic.why() == Why::Asked {
         log::write(format_args!("running `{}` {}", options.artifact.display(), authentic.why()));
     }
-    timings.end("signature");
+    timings.end(Step::Signature);
     Ok(authentic)
 }
 
@@ -143,7 +143,7 @@ impl Loaded {
         let manifest = authentic.manifest().clone();
         let hash = || {
             let verified = authentic.hash();
-            timings.end("hash");
+            timings.end(Step::Hash);
             verified
         };
         let (verified, serving) = match manifest.payload_size < PARALLEL_FROM {
@@ -155,7 +155,7 @@ impl Loaded {
                 verified.map(|verified| (verified, engine))
             })?,
         };
-        timings.end("engine");
+        timings.end(Step::Engine);
         let Serving { engine, unpooled } = serving.map_err(|error| {
             Report::new(Exit::HostResource, "cannot set up the engine")
                 .because(error.root_cause().to_string())
@@ -165,7 +165,7 @@ impl Loaded {
             log::write(format_args!("instances are not pooled, which is slower: {because}"));
         }
         let component = load::load(&engine, &verified)?;
-        timings.end("load");
+        timings.end(Step::Load);
         let signers: Vec<_> = verified.signers().iter().map(ToString::to_string).collect();
         Ok(Self {
             engine,
@@ -190,8 +190,8 @@ fn ready(title: &str, address: SocketAddr, development: bool, timings: &Timings)
     let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
     format!(
         "serving {title} on http://{address} (verify {:.1} ms, load {:.1} ms, ready {:.1} ms{})\n",
-        millis(timings.of(&["signature", "hash"])),
-        millis(timings.of(&["load", "link"])),
+        millis(timings.of(&[Step::Signature, Step::Hash])),
+        millis(timings.of(&[Step::Load, Step::Link])),
         millis(timings.total()),
         if development { ", development key" } else { "" },
     )

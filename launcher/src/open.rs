@@ -185,9 +185,14 @@ impl From<OpenError> for report::Report {
             }
             OpenError::Framing { path, source } => {
                 let hint = match source {
-                    FramingError::Wasm(_) | FramingError::Unsigned => {
+                    FramingError::Wasm(_) => {
                         "compose it into a signed artifact: `wadoo compose recipe.toml`".to_owned()
                     }
+                    FramingError::Unsigned => format!(
+                        "if `{}` was an artifact, it was cut or added to: copy it again; if not, compose one: \
+                         `wadoo compose recipe.toml`",
+                        path.display()
+                    ),
                     _ => {
                         format!("copy `{}` again from where it was made, or compose it again", path.display())
                     }

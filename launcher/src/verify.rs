@@ -18,7 +18,7 @@ use wadoo_signing::framing::AttachmentSpan;
 use wadoo_signing::key::KeyId;
 use wadoo_signing::manifest::{Manifest, PayloadDigests};
 use wadoo_signing::policy::Policy;
-use wadoo_signing::report::{Exit, Report, system_words};
+use wadoo_signing::report::{Exit, Report, shell, system_words};
 use wadoo_signing::statement::{Statement, StatementError};
 use wadoo_signing::trust::TrustStore;
 
@@ -345,13 +345,11 @@ impl From<VerifyError> for Report {
         let what = error.to_string();
         let report = Self::new(Exit::NotTrusted, what.clone());
         match error {
-            VerifyError::Unknown { signer, .. } => report
-                .because(
-                    "a recipe without `[sign]` is signed by a development key, which no named store trusts",
-                )
+            VerifyError::Unknown { store, .. } => report
+                .because("if its recipe has no `[sign]`, the key is a development key, and trusted only by its user's launcher where no store is named")
                 .hint(format!(
-                    "if you trust the signer, add the public key: `wadoo key trust {}.pem`",
-                    &signer.to_string()[..8]
+                    "if you trust the signer, add the public key: `wadoo key trust SIGNER.pub.pem --trust {}`",
+                    shell(&store)
                 )),
             VerifyError::Development { .. } => report.hint(
                 "sign it with a key of your own: name it under `[sign]` in the recipe and compose again",

@@ -22,16 +22,20 @@ struct Place {
 
 impl Place {
     fn new(trigger: Trigger, component: &[u8], adjust: impl FnOnce(&mut Manifest)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let mut manifest = guest::manifest(trigger, BTreeSet::new());
         let (_, loaded) = guest::load(&manifest, component);
         manifest.imports = guest::imports(&loaded);
         adjust(&mut manifest);
-        let artifact = guest::artifact(manifest, component);
+        Self::of(&guest::artifact(manifest, component))
+    }
+
+    /// Trusts the artifact's key.
+    fn of(artifact: &guest::Artifact) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let trust = folder.path().join("trust");
         fs::create_dir(&trust).unwrap();
         fs::write(trust.join("key.pem"), artifact.key.to_pem().unwrap()).unwrap();
-        let artifact = guest::write(folder.path(), &artifact);
+        let artifact = guest::write(folder.path(), artifact);
         Self { folder, artifact }
     }
 
@@ -287,6 +291,51 @@ fn what_cannot_run_here_is_refused_before_it_is_loaded() {
     refuse(|manifest| manifest.target.triple = "riscv64gc-unknown-linux-gnu".to_owned(), &["riscv64gc"]);
     refuse(|manifest| manifest.engine.wasmtime = "48.0.6".to_owned(), &["48.0.6"]);
     refuse(|manifest| manifest.trigger = Trigger::Command02, &["wasi:cli/run"]);
+}
+
+#[test]
+fn what_is_refused_never_reaches_the_deserialiser() {
+    // Signed by a trusted key and framed as it should be, but the ELF of another system: the deserialiser says so
+    // of every artifact that reaches it.
+    let mut payload = guest::precompile(&guest::hostile());
+    payload[7] = 0;
+    let place = |adjust: fn(&mut Manifest)| {
+        let mut manifest = guest::manifest(Trigger::Http02, BTreeSet::new());
+        adjust(&mut manifest);
+        Place::of(&guest::signed(manifest, &payload))
+    };
+    let run = |place: &Place| place.launcher().arg(&place.artifact).output().unwrap();
+    const REACHED: &str = "cannot load `";
+    assert_refused(&run(&place(|_| {})), 4, &[REACHED]);
+
+    let refuse = |place: &Place, code: i32, word: &str| {
+        let output = run(place);
+        assert_refused(&output, code, &[word]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains(REACHED), "{stderr}");
+    };
+    refuse(
+        &place(|manifest| manifest.target.triple = "riscv64gc-unknown-linux-gnu".to_owned()),
+        4,
+        "riscv64gc",
+    );
+    refuse(
+        &place(|manifest| manifest.target.features = ["has_teleport".to_owned()].into()),
+        4,
+        "has_teleport",
+    );
+    refuse(&place(|manifest| manifest.engine.wasmtime = "48.0.6".to_owned()), 4, "48.0.6");
+    refuse(&place(|manifest| manifest.not_after = Some(1)), 3, "expired");
+    let untrusted = place(|_| {});
+    let other = guest::signed(guest::manifest(Trigger::Http02, BTreeSet::new()), &payload);
+    fs::write(untrusted.folder.path().join("trust/key.pem"), other.key.to_pem().unwrap()).unwrap();
+    refuse(&untrusted, 3, "not in the trust store");
+    for change in [-1_i64, 1] {
+        let place = place(|_| {});
+        let file = fs::File::options().write(true).open(&place.artifact).unwrap();
+        file.set_len(file.metadata().unwrap().len().checked_add_signed(change).unwrap()).unwrap();
+        refuse(&place, 3, "footer");
+    }
 }
 
 #[test]

@@ -76,8 +76,8 @@ pub enum FramingError {
     /// A WebAssembly binary instead of an artifact.
     #[error("it is a WebAssembly {0}, not a signed artifact")]
     Wasm(&'static str),
-    /// Native code without signature.
-    #[error("it is precompiled code without a signature")]
+    /// Native code without signature, or an artifact that lost its end.
+    #[error("it begins with native code and does not end with the footer of an artifact")]
     Unsigned,
     /// Nothing that wadoo writes.
     #[error("it does not end with the footer of an artifact")]

@@ -117,7 +117,10 @@ fn what_is_not_an_artifact_is_named() {
     assert_eq!(words(&[0; 8192]), "it does not end with the footer of an artifact");
     assert_eq!(words(b"\0asm\x0d\0\x01\0"), "it is a WebAssembly component, not a signed artifact");
     assert_eq!(words(b"\0asm\x01\0\0\0"), "it is a WebAssembly core module, not a signed artifact");
-    assert_eq!(words(&elf(PAYLOAD)), "it is precompiled code without a signature");
+    assert_eq!(
+        words(&elf(PAYLOAD)),
+        "it begins with native code and does not end with the footer of an artifact"
+    );
 }
 
 #[test]

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
+use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
+use wadoo_launcher::trusting::Trusting;
+use wadoo_signing::envelope::EnvelopeError;
 use wadoo_signing::framing::{self, Attachment};
 use wadoo_signing::key::SigningKey;
 use wadoo_signing::report::{Exit, Report};
@@ -49,22 +52,27 @@ fn read_keys(sources: &[String]) -> Result<Vec<SigningKey>, Vec<Report>> {
 }
 
 fn sign(arguments: &Arguments, keys: &[SigningKey]) -> Result<String, Report> {
+    let failed = |because: &dyn std::fmt::Display| {
+        Report::new(Exit::CouldNot, format!("cannot sign `{}`", arguments.artifact.display()))
+            .because(because.to_string())
+    };
     // Through a link to the file itself: the link stays one.
     let path = &arguments.artifact.canonicalize().unwrap_or_else(|_| arguments.artifact.clone());
-    let failed = |because: &dyn std::fmt::Display| {
-        Report::new(Exit::CouldNot, format!("cannot sign `{}`", path.display())).because(because.to_string())
-    };
     if path.is_dir() {
         return Err(failed(&"it is a folder").hint("sign the artifact, and extract it again with `--split`"));
     }
+    // What the launcher would not open is not made acceptable by writing it again.
+    UnverifiedArtifact::open(path, &OpenOptions::default())?;
     let mut parts = Parts::read(path)?;
-    let statement = Statement::decode(parts.envelope.statement()).map_err(|error| failed(&error))?;
+    let refused = |because: &dyn std::fmt::Display| Report { exit: Exit::NotTrusted, ..failed(because) };
+    check_signatures(&parts).map_err(|error| refused(&error))?;
+    let statement = Statement::decode(parts.envelope.statement()).map_err(|error| refused(&error))?;
     if statement.manifest.development {
         return Err(failed(&"it is a development artifact, which no other key may sign")
             .hint("name keys under `[sign]` in the recipe and compose again"));
     }
     // What is signed must be what is in the file: a signature is never put under digests that do not hold.
-    parts.check_payload(&statement).map_err(|error| failed(&error))?;
+    parts.check_payload(&statement).map_err(|error| refused(&error))?;
     for key in keys {
         parts.envelope.add_signature(key).map_err(|error| failed(&error))?;
     }
@@ -79,6 +87,15 @@ fn sign(arguments: &Arguments, keys: &[SigningKey]) -> Result<String, Report> {
         return Ok(json_line(json!({ "path": path, "claimedSigners": signers })));
     }
     Ok(signers.iter().map(|signer| format!("signed by     {signer}\n")).collect())
+}
+
+/// Checks the signatures that are there, as far as this user trusts their keys; others cannot be checked here.
+fn check_signatures(parts: &Parts) -> Result<(), EnvelopeError> {
+    match Trusting::of_process(None) {
+        Ok(Trusting { store, .. }) => parts.envelope.verify(|id| store.key(id)).map(drop),
+        // Nobody is trusted here yet: a first signature must be possible.
+        Err(_) => Ok(()),
+    }
 }
 
 fn key_source(text: &str) -> Result<KeySource, Report> {

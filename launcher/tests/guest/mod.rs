@@ -104,14 +104,23 @@ pub(crate) struct Artifact {
 }
 
 /// Compiles, signs and packages as the composer does.
-pub(crate) fn artifact(mut manifest: Manifest, component: &[u8]) -> Artifact {
-    let compiler = Engine::new(&engine::config(&manifest.engine.profile)).expect("a compiling engine");
-    let payload = compiler.precompile_component(component).expect("the component compiles");
+pub(crate) fn artifact(manifest: Manifest, component: &[u8]) -> Artifact {
+    signed(manifest, &precompile(component))
+}
+
+/// Native code for this machine.
+pub(crate) fn precompile(component: &[u8]) -> Vec<u8> {
+    let compiler = Engine::new(&engine::config(&engine::standard_profile())).expect("a compiling engine");
+    compiler.precompile_component(component).expect("the component compiles")
+}
+
+/// Signs and packages a payload.
+pub(crate) fn signed(mut manifest: Manifest, payload: &[u8]) -> Artifact {
     manifest.payload_size = payload.len() as u64;
     let key = SigningKey::generate().expect("random bytes");
-    let statement = Statement { manifest, payload: PayloadDigests::of(&payload) };
+    let statement = Statement { manifest, payload: PayloadDigests::of(payload) };
     let envelope = Envelope::sign(statement.encode(), std::slice::from_ref(&key)).expect("one signature");
-    let bytes = framing::package(&payload, &envelope.encode(), &[]).expect("within every limit");
+    let bytes = framing::package(payload, &envelope.encode(), &[]).expect("within every limit");
     Artifact { bytes, key: key.public() }
 }
 
