@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides whether the artifact may be run: that is the launcher's reader, by its own rules.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use wadoo_signing::envelope::{Envelope, MAX_ENVELOPE_SIZE};
 use wadoo_signing::framing::{Attachment, Layout, MAX_FILE_SIZE};
 use wadoo_signing::manifest::PayloadDigests;
 use wadoo_signing::regular;
-use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::report::{Exit, Report, system_words};
 use wadoo_signing::statement::Statement;
 
 /// What stands in an artifact's file.
@@ -32,9 +32,13 @@ impl Parts {
     ///
     /// The file cannot be read or is no artifact.
     pub fn read(path: &Path) -> Result<Self, Report> {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display()))
-                .because(error.to_string())
+        let unreadable = |error: &io::Error| {
+            let report = Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display()))
+                .because(system_words(error));
+            match error.kind() {
+                io::ErrorKind::NotFound => report.hint("`wadoo compose recipe.toml` writes an artifact"),
+                _ => report,
+            }
         };
         let refused = |error: &dyn std::fmt::Display| {
             Report::new(Exit::NotTrusted, format!("cannot take `{}` apart", path.display()))
@@ -70,7 +74,7 @@ impl Parts {
                     .because(because)
                     .hint("name an artifact, or a folder that `wadoo extract --split` wrote")
             };
-            let (mut file, metadata) = regular::open(&path).map_err(|error| failed(error.to_string()))?;
+            let (mut file, metadata) = regular::open(&path).map_err(|error| failed(system_words(&error)))?;
             if metadata.len() > limit {
                 return Err(failed(format!(
                     "it has {} bytes, more than the limit of {limit}",
@@ -78,7 +82,7 @@ impl Parts {
                 )));
             }
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+            file.read_to_end(&mut bytes).map_err(|error| failed(system_words(&error)))?;
             Ok(bytes)
         };
         let envelope = Envelope::decode(&read(SPLIT_ENVELOPE, MAX_ENVELOPE_SIZE)?).map_err(|error| {

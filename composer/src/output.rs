@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
-use wadoo_signing::report::{Exit, Report, shell};
+use wadoo_signing::report::{Exit, Report, shell, system_words};
 
 /// Permissions of what is written: the launcher refuses files that others may write, whatever the umask.
 const MODE: u32 = 0o644;
@@ -90,12 +90,13 @@ pub fn write(folder: &Path, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<Pat
 fn failure(path: &Path, error: &io::Error) -> Report {
     let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
     let exit = if full { Exit::HostResource } else { Exit::CouldNot };
-    let report = Report::new(exit, format!("cannot write `{}`", path.display())).because(error.to_string());
+    let report = Report::new(exit, format!("cannot write `{}`", path.display())).because(system_words(error));
     match error.kind() {
         _ if full => report.hint("make room, or choose another folder"),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             report.hint("choose a folder that you may write")
         }
+        ErrorKind::IsADirectory => report.hint("remove that folder, or choose another one to write to"),
         _ => report,
     }
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 /// Greatest length of one line that is printed, in characters; what is longer ends in `…`.
 pub const MAX_LINE: usize = 1000;
 
@@ -143,10 +145,20 @@ impl fmt::Display for Place {
 
 /// The system's words for an error, or ours where the library's mean nothing to a user.
 pub fn system_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it became shorter while it was read".to_owned(),
-        _ => error.to_string(),
-    }
+    let words = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it became shorter while it was read",
+        io::ErrorKind::NotFound => "it does not exist",
+        io::ErrorKind::PermissionDenied => "permission is denied",
+        io::ErrorKind::IsADirectory => "it is a folder",
+        io::ErrorKind::NotADirectory => "a part of its path is not a folder",
+        io::ErrorKind::AlreadyExists => "something else has that name",
+        io::ErrorKind::StorageFull => "the file system is full",
+        io::ErrorKind::QuotaExceeded => "this user's quota is used up",
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => "its links lead in a circle",
+        _ => return error.to_string(),
+    };
+    words.to_owned()
 }
 
 /// A path as it can be pasted into a shell: in single quotes where it needs them.
@@ -162,6 +174,15 @@ pub fn shell(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_systems_words_are_ours_where_a_user_meets_them() {
+        let words = |errno: Errno| system_words(&errno.into());
+        assert_eq!(words(Errno::NOENT), "it does not exist");
+        assert_eq!(words(Errno::LOOP), "its links lead in a circle");
+        assert_eq!(words(Errno::NOSPC), "the file system is full");
+        assert!(words(Errno::IO).contains("os error 5"), "what nobody foresaw is told as it is");
+    }
 
     #[test]
     fn foreign_text_keeps_to_its_line_and_is_cut() {

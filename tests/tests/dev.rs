@@ -35,7 +35,14 @@ fn a_changed_recipe_is_swapped_in_and_a_broken_one_is_not() {
     assert!(server.line().contains("kept"), "a broken recipe is reported");
     assert_eq!(server.get("/health").text(), "Hello from wadoo!\n");
 
-    // Another component under the same recipe.
+    // Another component in the place of the first, and nothing else changed.
+    scratch.write("recipe.toml", &recipe);
+    assert!(server.line().starts_with("swapped "), "the recipe is whole again");
+    scratch.write("guests/hello.wasm", guest("hello-02/guests/hello.wasm"));
+    assert!(server.line().starts_with("swapped "), "a changed component is announced");
+    assert_eq!(server.get("/health").text(), "Hello from wadoo!\n");
+
+    // Other parts under the same recipe.
     scratch.write("guests/math.wasm", guest("wadoocore/guests/math.wasm"));
     scratch.write("guests/api.wasm", guest("wadoocore/guests/api.wasm"));
     let (head, _) = recipe.split_once("[components").unwrap();

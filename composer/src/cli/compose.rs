@@ -186,8 +186,11 @@ fn dry_run(arguments: &Arguments, composed: &Composed, targets: &[Target]) -> St
             "exports": composed.linked.exports,
         }));
     }
-    let mut text =
-        format!("would compose {} {} from {} parts\n", app.name, app.version, composed.inputs.len());
+    let parts = match composed.inputs.len() {
+        1 => "1 part".to_owned(),
+        several => format!("{several} parts"),
+    };
+    let mut text = format!("would compose {} {} from {parts}\n", app.name, app.version);
     for file in files {
         let _ = writeln!(text, "would write   {}", file.display());
     }

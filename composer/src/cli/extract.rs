@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use wadoo_launcher::open::{SPLIT_ENVELOPE, SPLIT_PAYLOAD};
 use wadoo_signing::envelope;
-use wadoo_signing::report::{Exit, Report};
+use wadoo_signing::report::{Exit, Report, system_words};
 
 use super::compose::size;
 use super::{Outcome, json_line, print_data};
@@ -46,7 +46,7 @@ fn extract(arguments: &Arguments) -> Result<String, Report> {
     let folder = &arguments.output;
     fs::create_dir_all(folder).map_err(|error| {
         Report::new(Exit::CouldNot, format!("cannot make the folder `{}`", folder.display()))
-            .because(error.to_string())
+            .because(system_words(&error))
     })?;
     let mut written = Vec::new();
     let mut write = |name: &str, bytes: &[u8]| -> Result<(), Report> {

@@ -9,7 +9,7 @@ use serde_json::json;
 use wadoo_launcher::open::SPLIT_ENVELOPE;
 use wadoo_signing::manifest::{Grant, Manifest};
 use wadoo_signing::regular;
-use wadoo_signing::report::{Exit, Report, Shown, shell};
+use wadoo_signing::report::{Exit, Report, Shown, shell, system_words};
 use wadoo_signing::statement::Statement;
 
 use super::compose::size;
@@ -74,7 +74,7 @@ fn inspect_file(arguments: &Arguments) -> Result<String, Report> {
         }
         let bytes = fs::read(file).map_err(|error| {
             Report::new(Exit::CouldNot, format!("cannot read `{}`", file.display()))
-                .because(error.to_string())
+                .because(system_words(&error))
         })?;
         return wat(file, &bytes);
     }
