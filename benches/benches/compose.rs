@@ -30,7 +30,7 @@ fn main() {
     for recipe in ["hello-02", "hello", "wadoocore"] {
         let mut command = Command::new(&wadoo);
         command
-            .args(["compose", "--json", "-o"])
+            .args(["--quiet", "compose", "--json", "-o"])
             .arg(scratch.path())
             .arg(build::workspace().join("recipes").join(recipe))
             .env("HOME", scratch.path())
@@ -54,7 +54,7 @@ fn main() {
 
 fn compose(command: &mut Command) -> Run {
     let begin = Instant::now();
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("wadoo starts");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("wadoo starts");
     let mut line = String::new();
     let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
     stdout.read_line(&mut line).expect("`compose --json` prints a line");

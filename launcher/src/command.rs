@@ -39,9 +39,9 @@ enum Entry {
 /// Why a command did not come to its own end.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// It cannot be started.
-    #[error(transparent)]
-    Start(#[from] StartError),
+    /// The system has no thread to spare for the epoch ticker, and without it no guest may run.
+    #[error("no thread for the epoch ticker")]
+    Ticker(#[source] std::io::Error),
     /// It trapped, or could not be instantiated.
     #[error("the command failed")]
     Failed {
@@ -63,7 +63,7 @@ pub enum RunError {
 impl From<RunError> for Report {
     fn from(error: RunError) -> Self {
         match error {
-            RunError::Start(error) => error.into(),
+            RunError::Ticker(error) => StartError::Ticker(error).into(),
             RunError::Failed { app, because } => {
                 Self::new(Exit::CouldNot, format!("`{app}` failed")).because(because)
             }
@@ -107,7 +107,7 @@ impl Command {
     /// When it traps or runs out of time, or there is no thread for the epoch ticker. Its own failure is an exit
     /// code, not an error.
     pub async fn run(&self, arguments: &[String]) -> Result<u8, RunError> {
-        let ticker = Ticker::start(&self.engine).map_err(StartError::Ticker)?;
+        let ticker = Ticker::start(&self.engine).map_err(RunError::Ticker)?;
         let _running = ticker.run();
         let mut store = self.store(arguments);
         let run = self.enter(&mut store);

@@ -112,13 +112,16 @@ pub fn config(profile: &EngineProfile) -> Config {
     config
 }
 
-/// An engine to load and link an application in that will not be served: without a pool.
+/// An engine to load and link an application in that will not be served: as [`serving`], for one request at a
+/// time, so that the pool's own limits are checked and little is set up.
 ///
 /// # Errors
 ///
-/// When wasmtime cannot make one.
+/// Those of [`serving`].
 pub fn checking(manifest: &Manifest) -> wasmtime::Result<Engine> {
-    Engine::new(&config(&manifest.engine.profile))
+    let mut manifest = manifest.clone();
+    manifest.limits.concurrency = 1;
+    serving(&manifest).map(|serving| serving.engine)
 }
 
 /// An engine for one application, and what an operator should know of it.

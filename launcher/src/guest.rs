@@ -48,7 +48,9 @@ pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Gues
         let begin = Instant::now();
         let mut store = app.store();
         let proxy = app.proxy.instantiate_async(&mut store).await;
-        app.instance_made(begin);
+        if proxy.is_ok() {
+            app.instance_made(begin);
+        }
         let result = match proxy {
             Ok(Proxy::P2(proxy)) => handle_02(&mut store, &proxy, request, answer).await,
             Ok(proxy @ Proxy::P3(_)) => handle_03(&mut store, &proxy, request, answer, body_ended).await,

@@ -84,12 +84,12 @@ fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) 
     let app = loaded.app()?;
     timings.end(Step::Link);
     let drained = block_on(async {
+        // Before anybody can connect, so that no signal meets the default action.
+        let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
         let listener = bound.listen()?;
-        // While the first client connects: what only an exhausted system can refuse.
+        // While the first client connects: a thread, which only an exhausted system refuses.
         let mut app = app.start()?;
         app.tell_first_instance(options.timings);
-        // Before anybody is told that the server is ready, so that no signal meets the default action.
-        let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
         timings.end(Step::Listen);
         let address = listener.address();
         let server = Server::new(listener, app, options.drain);
@@ -146,14 +146,15 @@ impl Loaded {
             timings.end(Step::Hash);
             verified
         };
-        let (verified, serving) = match manifest.payload_size < PARALLEL_FROM {
-            true => (hash()?, engine::serving(&manifest)),
-            false => thread::scope(|scope| {
+        let (verified, serving) = if manifest.payload_size < PARALLEL_FROM {
+            (hash()?, engine::serving(&manifest))
+        } else {
+            thread::scope(|scope| {
                 let engine = scope.spawn(|| engine::serving(&manifest));
                 let verified = hash();
                 let engine = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 verified.map(|verified| (verified, engine))
-            })?,
+            })?
         };
         timings.end(Step::Engine);
         let Serving { engine, unpooled } = serving.map_err(|error| {

@@ -11,7 +11,6 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
@@ -51,7 +50,7 @@ pub fn write(message: fmt::Arguments<'_>) {
 
 /// Writes to stderr what is formatted already, a report for example.
 pub fn write_text(text: String) {
-    match Queue::of_process() {
+    match QUEUE.get() {
         Some(queue) => queue.push(Stream::Stderr, text.into()),
         None => drop(io::stderr().lock().write_all(text.as_bytes())),
     }
@@ -64,23 +63,34 @@ macro_rules! line {
 
 pub(crate) use line;
 
-/// From here on nobody in this process waits for the readers of stdout and stderr: a thread does, which starts
-/// when there is something to say.
-pub fn detach() {
-    DETACHED.store(true, Ordering::Relaxed);
+/// From here on nobody in this process waits for the readers of stdout and stderr: a thread does.
+///
+/// # Errors
+///
+/// When the system gives no thread.
+pub fn detach() -> io::Result<()> {
+    if QUEUE.get().is_none() {
+        let queue: &'static Queue = Box::leak(Box::default());
+        thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(|| {
+            queue.drain(|stream, bytes| match stream {
+                Stream::Stdout => write_all(io::stdout(), bytes),
+                Stream::Stderr => write_all(io::stderr(), bytes),
+            });
+        })?;
+        // A second server in this process may have been first; the thread of a lost race sleeps for ever.
+        let _ = QUEUE.set(queue);
+    }
+    Ok(())
 }
 
 /// Waits until everything said is written, for at most `longest`.
 pub fn flush(longest: Duration) {
-    if let Some(Some(queue)) = QUEUE.get() {
+    if let Some(queue) = QUEUE.get() {
         queue.flush(longest);
     }
 }
 
-static DETACHED: AtomicBool = AtomicBool::new(false);
-
-/// Set by the first thing said after [`detach`]; holds nothing where the system gave no thread.
-static QUEUE: OnceLock<Option<&'static Queue>> = OnceLock::new();
+static QUEUE: OnceLock<&'static Queue> = OnceLock::new();
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,35 +122,6 @@ struct Lost {
 }
 
 impl Queue {
-    /// The queue of this process, if what is said goes through one.
-    fn of_process() -> Option<&'static Self> {
-        if !DETACHED.load(Ordering::Relaxed) {
-            return None;
-        }
-        *QUEUE.get_or_init(|| {
-            Self::start()
-                .inspect_err(|error| {
-                    let text = format!(
-                        "{PREFIX}a reader that stops reading will stop the server: no thread: {error}\n"
-                    );
-                    write_all(io::stderr(), text.as_bytes());
-                })
-                .ok()
-        })
-    }
-
-    /// A queue with a thread that writes what is in it.
-    fn start() -> io::Result<&'static Self> {
-        let queue: &'static Self = Box::leak(Box::default());
-        thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(|| {
-            queue.drain(|stream, bytes| match stream {
-                Stream::Stdout => write_all(io::stdout(), bytes),
-                Stream::Stderr => write_all(io::stderr(), bytes),
-            });
-        })?;
-        Ok(queue)
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,7 +193,7 @@ pub(crate) struct Output(pub(crate) Stream);
 
 impl Output {
     fn put(&self, bytes: Bytes) {
-        match (Queue::of_process(), self.0) {
+        match (QUEUE.get(), self.0) {
             (Some(queue), stream) => queue.push(stream, bytes),
             (None, Stream::Stdout) => write_all(io::stdout(), &bytes),
             (None, Stream::Stderr) => write_all(io::stderr(), &bytes),

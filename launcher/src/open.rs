@@ -87,7 +87,10 @@ impl UnverifiedArtifact {
     /// See [`OpenError`].
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Self, OpenError> {
         let (file, length) = match open_checked(path, MAX_FILE_SIZE) {
-            Err(OpenError::Kind { .. }) if path.is_dir() => return Self::open_split(path, options),
+            // A folder may allow to look names up and not to be read.
+            Err(OpenError::Kind { .. } | OpenError::Open { .. }) if path.is_dir() => {
+                return Self::open_split(path, options);
+            }
             opened => opened?,
         };
         let framing = |source| OpenError::Framing { path: path.to_owned(), source };

@@ -346,7 +346,10 @@ impl From<VerifyError> for Report {
         let report = Self::new(Exit::NotTrusted, what.clone());
         match error {
             VerifyError::Unknown { store, .. } => report
-                .because("if its recipe has no `[sign]`, the key is a development key, and trusted only by its user's launcher where no store is named")
+                .because(
+                    "without `[sign]` in the recipe the key is a development key: only its user's launcher trusts it, \
+                     and only with no store named",
+                )
                 .hint(format!(
                     "if you trust the signer, add the public key: `wadoo key trust SIGNER.pub.pem --trust {}`",
                     shell(&store)

@@ -46,7 +46,7 @@ pub enum EnvelopeError {
         /// Its length.
         found: u64,
     },
-    /// Not JSON that can be decoded safely.
+    /// It is not JSON, is nested too deeply, or has a key twice.
     #[error("the envelope cannot be read: {0}")]
     Json(#[from] JsonError),
     /// JSON of another shape.

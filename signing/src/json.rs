@@ -13,7 +13,7 @@ use serde_json::error::Category;
 /// Greatest depth of nested arrays and objects.
 pub const MAX_DEPTH: usize = 32;
 
-/// Why a text was refused before it was decoded.
+/// Why a text is no strict JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// Arrays and objects are nested too deeply.

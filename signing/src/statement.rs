@@ -31,7 +31,7 @@ pub enum StatementError {
         /// Its length.
         found: usize,
     },
-    /// Not JSON that can be decoded safely.
+    /// It is not JSON, is nested too deeply, or has a key twice.
     #[error("the statement cannot be read: {0}")]
     Json(#[from] JsonError),
     /// JSON of another shape.

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
-use wadoo_launcher::trusting::Trusting;
-use wadoo_signing::envelope::EnvelopeError;
 use wadoo_signing::framing::{self, Attachment};
 use wadoo_signing::key::SigningKey;
+use wadoo_signing::ownership::OwnershipError;
 use wadoo_signing::report::{Exit, Report};
 use wadoo_signing::statement::Statement;
+use wadoo_signing::trust::{Surroundings, TrustError, TrustPlace, TrustStore};
 
 use super::{Outcome, Talk, json_line, print_data};
 use crate::artifact::Parts;
@@ -65,7 +65,9 @@ fn sign(arguments: &Arguments, keys: &[SigningKey]) -> Result<String, Report> {
     UnverifiedArtifact::open(path, &OpenOptions::default())?;
     let mut parts = Parts::read(path)?;
     let refused = |because: &dyn std::fmt::Display| Report { exit: Exit::NotTrusted, ..failed(because) };
-    check_signatures(&parts).map_err(|error| refused(&error))?;
+    if let Some(store) = trust_store()? {
+        parts.envelope.verify(|id| store.key(id)).map_err(|error| refused(&error))?;
+    }
     let statement = Statement::decode(parts.envelope.statement()).map_err(|error| refused(&error))?;
     if statement.manifest.development {
         return Err(failed(&"it is a development artifact, which no other key may sign")
@@ -89,12 +91,19 @@ fn sign(arguments: &Arguments, keys: &[SigningKey]) -> Result<String, Report> {
     Ok(signers.iter().map(|signer| format!("signed by     {signer}\n")).collect())
 }
 
-/// Checks the signatures that are there, as far as this user trusts their keys; others cannot be checked here.
-fn check_signatures(parts: &Parts) -> Result<(), EnvelopeError> {
-    match Trusting::of_process(None) {
-        Ok(Trusting { store, .. }) => parts.envelope.verify(|id| store.key(id)).map(drop),
-        // Nobody is trusted here yet: a first signature must be possible.
-        Err(_) => Ok(()),
+/// Whom this user trusts: the signatures that are there are checked as far as it goes. Nobody yet is no error, or a
+/// first signature would be impossible.
+fn trust_store() -> Result<Option<TrustStore>, Report> {
+    let store =
+        TrustPlace::resolve(None, &Surroundings::of_process()).and_then(|place| TrustStore::read(&place));
+    match store {
+        Ok(store) => Ok(Some(store)),
+        Err(
+            TrustError::NoUser
+            | TrustError::Empty { .. }
+            | TrustError::Place { source: OwnershipError::Missing, .. },
+        ) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

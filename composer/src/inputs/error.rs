@@ -59,7 +59,9 @@ pub enum InputError {
 impl InputError {
     /// What to do about it; `path` from where the user works, so that a command works as pasted.
     pub fn hint(&self, path: &Path) -> Option<String> {
-        let beside = |extension| shell(&path.with_extension(extension));
+        let text = path.display().to_string();
+        let stem = text.strip_suffix(".wasm").or(text.strip_suffix(".wat")).unwrap_or(&text);
+        let beside = |extension: &str| shell(Path::new(&format!("{stem}.{extension}")));
         let path = shell(path);
         match self {
             Self::Missing { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),

@@ -65,11 +65,11 @@ impl PlanError {
             }
             Self::UnusedGrant { .. } => "remove it, or correct its name".into(),
             Self::UnusedPart { part, exports, .. } if exports.is_empty() => format!("remove `[components.{part}]`"),
-            Self::UnusedPart { part, fate: Some(Fate { part: importer, decision: Decision::Deny { pattern }, .. }), .. } => {
-                format!("remove `[components.{part}]`, or take `{pattern}` out of the `deny` of `[components.{importer}]`")
-            }
             Self::UnusedPart { part, fate: Some(Fate { part: importer, import, fits: false, .. }), .. } => {
                 format!("remove `[components.{part}]`, or rebuild it with the WIT of `{}` that `{importer}` uses", package(import))
+            }
+            Self::UnusedPart { part, fate: Some(Fate { part: importer, decision: Decision::Deny { pattern }, .. }), .. } => {
+                format!("remove `[components.{part}]`, or take `{pattern}` out of the `deny` of `[components.{importer}]`")
             }
             Self::UnusedPart { part, fate: Some(Fate { part: importer, import, with, .. }), .. } => {
                 format!("remove `[components.{part}]`, or choose it: {}", with.line(importer, bare(import), part))
