@@ -36,7 +36,8 @@ pub(crate) fn check(options: &Options, mut timings: Timings) -> Result<u8, Repor
     let loaded = Loaded::from(authentic, &mut timings)?;
     let mut text = format!("{} {}: can be run here\n", loaded.manifest.app.name, loaded.manifest.app.version);
     text += &format!("  identity   {}\n", loaded.identity);
-    text += &format!("  signed by  {}\n", loaded.signers);
+    let development = if loaded.manifest.development { " (development key)" } else { "" };
+    text += &format!("  signed by  {}{development}\n", loaded.signers);
     text += &format!("  payload    {why}\n");
     for (import, grant) in &loaded.manifest.grants {
         text += &format!("  grant      {import}: {}\n", values(grant));
