@@ -12,8 +12,8 @@ pub enum Linkage {
     Static,
 }
 
-/// What `docs/operations.md` builds a static launcher with: the C library in it, and its relocations packed.
-const STATIC_FLAGS: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
+/// What `docs/operations.md` builds a static launcher with.
+const STATIC: &str = "launcher/static.toml";
 
 /// The workspace's folder.
 pub fn workspace() -> &'static Path {
@@ -42,10 +42,10 @@ pub fn dist(package: &str, binary: &str, linkage: Linkage) -> PathBuf {
         ])
         .stderr(std::process::Stdio::inherit());
     if let Linkage::Static = linkage {
-        // With an explicit target the flag reaches the binary and not the build scripts.
+        // With an explicit target the flags reach the binary and not the build scripts.
         command
-            .args(["--target", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)])
-            .env("RUSTFLAGS", STATIC_FLAGS);
+            .args(["--config", STATIC, "--target", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)])
+            .env_remove("RUSTFLAGS");
     }
     executable(&mut command, binary)
 }

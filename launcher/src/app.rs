@@ -84,8 +84,7 @@ pub struct App {
     engine: Engine,
     pub(crate) proxy: ProxyPre<Host>,
     ticker: Ticker,
-    slots: Arc<Semaphore>,
-    waiting: AtomicU32,
+    places: Places,
     reach: Reach,
     /// The time of the next instance is to be told.
     tell_instance: AtomicBool,
@@ -123,12 +122,25 @@ impl LinkedApp {
     ///
     /// When the system gives no thread.
     pub fn start(self) -> Result<App, StartError> {
+        let places = Places::new(self.manifest.limits.concurrency);
+        self.start_with(places)
+    }
+
+    /// As [`start`](Self::start), in the place of `predecessor`, the same application on another engine: requests
+    /// of both share its `concurrency`.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread.
+    pub fn succeed(self, predecessor: &App) -> Result<App, StartError> {
+        self.start_with(predecessor.places.clone())
+    }
+
+    fn start_with(self, places: Places) -> Result<App, StartError> {
         let Self { manifest, engine, proxy } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
-        let slots = Arc::new(Semaphore::new(manifest.limits.concurrency as usize));
         let reach = Reach::of(&manifest);
-        let (waiting, tell_instance) = (AtomicU32::new(0), AtomicBool::new(false));
-        Ok(App { manifest, engine, proxy, ticker, slots, waiting, reach, tell_instance })
+        Ok(App { manifest, engine, proxy, ticker, places, reach, tell_instance: AtomicBool::new(false) })
     }
 }
 
@@ -176,17 +188,31 @@ impl App {
 
     /// Waits for the right to have a store; `None` when too many wait already, or none became free soon.
     pub(crate) async fn admit(&self) -> Option<Slot> {
-        let permit = match Arc::clone(&self.slots).try_acquire_owned() {
-            Ok(permit) => permit,
+        let permit = self.places.take(queue_wait(self.timeout())).await?;
+        Some(Slot { _running: self.ticker.run(), _permit: permit })
+    }
+}
+
+/// The places for the requests of an application: those that run, and those that wait to.
+#[derive(Clone)]
+struct Places {
+    slots: Arc<Semaphore>,
+    waiting: Arc<AtomicU32>,
+}
+
+impl Places {
+    fn new(concurrency: u32) -> Self {
+        Self { slots: Arc::new(Semaphore::new(concurrency as usize)), waiting: Arc::default() }
+    }
+
+    async fn take(&self, longest: Duration) -> Option<OwnedSemaphorePermit> {
+        match Arc::clone(&self.slots).try_acquire_owned() {
+            Ok(permit) => Some(permit),
             Err(_) => {
                 let _waiting = Waiting::enter(&self.waiting, MAX_WAITING)?;
-                timeout(queue_wait(self.timeout()), Arc::clone(&self.slots).acquire_owned())
-                    .await
-                    .ok()?
-                    .ok()?
+                timeout(longest, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()
             }
-        };
-        Some(Slot { _running: self.ticker.run(), _permit: permit })
+        }
     }
 }
 

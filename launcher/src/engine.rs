@@ -140,24 +140,42 @@ pub struct Serving {
 ///
 /// # Errors
 ///
-/// When wasmtime cannot make an engine even without a pool, or there is no address space for one memory.
+/// Those of [`unpooled`].
 pub fn serving(manifest: &Manifest) -> wasmtime::Result<Serving> {
+    match pooled(manifest) {
+        Ok(engine) => Ok(Serving { engine, unpooled: None }),
+        Err(because) => Ok(Serving { engine: unpooled(manifest)?, unpooled: Some(because) }),
+    }
+}
+
+/// Makes an engine without a pool, in a fiftieth of the time: each instance is allocated when it is needed.
+///
+/// # Errors
+///
+/// When wasmtime cannot make an engine, or there is no address space for one memory.
+pub fn unpooled(manifest: &Manifest) -> wasmtime::Result<Engine> {
     let mut config = config(&manifest.engine.profile);
-    let needed = pool_address_space(manifest);
-    let unpooled = if needed > POOL_ADDRESS_SPACE {
-        format!("{} GiB of address space for {} requests at once", needed >> 30, manifest.limits.concurrency)
-    } else {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(manifest)));
-        match Engine::new(&config) {
-            Ok(engine) => return Ok(Serving { engine, unpooled: None }),
-            Err(error) => error.root_cause().to_string(),
-        }
-    };
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     let engine = Engine::new(&config)?;
     // Where not even one memory can be reserved, every request would fail; that is told now.
     Memory::new(Store::new(&engine, ()), MemoryType::new(0, None))?;
-    Ok(Serving { engine, unpooled: Some(unpooled) })
+    Ok(engine)
+}
+
+/// Makes an engine with a pool.
+///
+/// # Errors
+///
+/// Why there can be none: a line for the log.
+pub fn pooled(manifest: &Manifest) -> Result<Engine, String> {
+    let needed = pool_address_space(manifest);
+    if needed > POOL_ADDRESS_SPACE {
+        let requests = manifest.limits.concurrency;
+        return Err(format!("{} GiB of address space for {requests} requests at once", needed >> 30));
+    }
+    let mut config = config(&manifest.engine.profile);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(manifest)));
+    Engine::new(&config).map_err(|error| error.root_cause().to_string())
 }
 
 /// Sizes the pool from the manifest. The defaults of wasmtime (1000 of everything) take 2 ms to set up.

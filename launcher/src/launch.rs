@@ -5,7 +5,6 @@
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use wadoo_launcher::app::LinkedApp;
@@ -15,8 +14,8 @@ use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::place::Why;
 use wadoo_launcher::server::{self, Bound, Drained, Server};
 use wadoo_launcher::trusting::Trusting;
-use wadoo_launcher::verify::AuthenticArtifact;
-use wadoo_launcher::{compat, load, log};
+use wadoo_launcher::verify::{AuthenticArtifact, VerifiedArtifact};
+use wadoo_launcher::{compat, load, log, pool};
 use wadoo_signing::manifest::{Grant, Manifest, Trigger};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::Engine;
@@ -25,24 +24,22 @@ use wasmtime::component::Component;
 use crate::cli::Options;
 use crate::timings::{Step, Timings};
 
-/// Payloads of this length, in bytes, are hashed while another thread makes the engine. Below it the thread's own
-/// start costs more than it saves.
-const PARALLEL_FROM: u64 = 512 << 10;
-
 /// Checks that the artifact could be run here, and says what it is.
 pub(crate) fn check(options: &Options, mut timings: Timings) -> Result<u8, Report> {
     let authentic = authenticate(options, &mut timings)?;
     let why = authentic.why();
-    let loaded = Loaded::from(authentic, &mut timings)?;
-    let mut text = format!("{} {}: can be run here\n", loaded.manifest.app.name, loaded.manifest.app.version);
-    text += &format!("  identity   {}\n", loaded.identity);
-    let development = if loaded.manifest.development { " (development key)" } else { "" };
-    text += &format!("  signed by  {}{development}\n", loaded.signers);
+    let loaded = Loaded::from(authentic, with_pool, &mut timings)?;
+    let (verified, manifest) = (&loaded.verified, loaded.manifest());
+    let mut text = format!("{} {}: can be run here\n", manifest.app.name, manifest.app.version);
+    text += &format!("  identity   {}\n", verified.identity());
+    let signers: Vec<_> = verified.signers().iter().map(ToString::to_string).collect();
+    let development = if manifest.development { " (development key)" } else { "" };
+    text += &format!("  signed by  {}{development}\n", signers.join(", "));
     text += &format!("  payload    {why}\n");
-    for (import, grant) in &loaded.manifest.grants {
+    for (import, grant) in &manifest.grants {
         text += &format!("  grant      {import}: {}\n", values(grant));
     }
-    match loaded.manifest.trigger {
+    match manifest.trigger {
         Trigger::Http02 | Trigger::Http03 => drop(loaded.app()?),
         Trigger::Command02 | Trigger::Command03 => drop(loaded.command()?),
     }
@@ -67,11 +64,11 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
             }
             let bound = Bound::bind(options.address)?;
             timings.end(Step::Bind);
-            let loaded = Loaded::from(authentic, &mut timings)?;
+            let loaded = Loaded::from(authentic, engine::unpooled, &mut timings)?;
             serve(options, bound, loaded, timings)
         }
         Trigger::Command02 | Trigger::Command03 => {
-            let command = Loaded::from(authentic, &mut timings)?.command()?;
+            let command = Loaded::from(authentic, engine::unpooled, &mut timings)?.command()?;
             timings.end(Step::Link);
             tell(options, &timings);
             Ok(block_on(command.run(arguments))??)
@@ -80,8 +77,9 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
 }
 
 fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) -> Result<u8, Report> {
-    let development = loaded.manifest.development;
-    let title = format!("{} {}", loaded.manifest.app.name, loaded.manifest.app.version);
+    let manifest = loaded.manifest();
+    let development = manifest.development;
+    let title = format!("{} {}", manifest.app.name, manifest.app.version);
     let app = loaded.app()?;
     timings.end(Step::Link);
     let drained = block_on(async {
@@ -96,6 +94,7 @@ fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) 
         let server = Server::new(listener, app, options.drain);
         print(&ready(&title, address, development, &timings))?;
         tell(options, &timings);
+        tokio::spawn(pool::follow(loaded.verified, server.switch(), options.timings));
         Ok::<_, Report>(server.run(phase).await)
     })??;
     let exit = match drained {
@@ -133,58 +132,49 @@ fn authenticate(options: &Options, timings: &mut Timings) -> Result<AuthenticArt
 struct Loaded {
     engine: Engine,
     component: Component,
-    manifest: Manifest,
-    identity: String,
-    signers: String,
+    verified: VerifiedArtifact,
 }
 
 impl Loaded {
-    /// Hashes the payload, makes the engine, and loads the one into the other.
-    fn from(authentic: AuthenticArtifact, timings: &mut Timings) -> Result<Self, Report> {
-        let manifest = authentic.manifest().clone();
-        let hash = || {
-            let verified = authentic.hash();
-            timings.end(Step::Hash);
-            verified
-        };
-        let (verified, serving) = if manifest.payload_size < PARALLEL_FROM {
-            (hash()?, engine::serving(&manifest))
-        } else {
-            thread::scope(|scope| {
-                let engine = scope.spawn(|| engine::serving(&manifest));
-                let verified = hash();
-                let engine = engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                verified.map(|verified| (verified, engine))
-            })?
-        };
-        timings.end(Step::Engine);
-        let Serving { engine, unpooled } = serving.map_err(|error| {
+    /// Hashes the payload, and loads it into the engine that `make` makes.
+    fn from(
+        authentic: AuthenticArtifact,
+        make: impl FnOnce(&Manifest) -> wasmtime::Result<Engine>,
+        timings: &mut Timings,
+    ) -> Result<Self, Report> {
+        let verified = authentic.hash()?;
+        timings.end(Step::Hash);
+        let engine = make(verified.manifest()).map_err(|error| {
             Report::new(Exit::HostResource, "cannot set up the engine")
                 .because(error.root_cause().to_string())
                 .hint("raise the limit on address space, 4 GiB for each memory: `ulimit -v unlimited`")
         })?;
-        if let Some(because) = unpooled {
-            log::write(format_args!("instances are not pooled, which is slower: {because}"));
-        }
+        timings.end(Step::Engine);
         let component = load::load(&engine, &verified)?;
         timings.end(Step::Load);
-        let signers: Vec<_> = verified.signers().iter().map(ToString::to_string).collect();
-        Ok(Self {
-            engine,
-            component,
-            identity: verified.identity().to_string(),
-            signers: signers.join(", "),
-            manifest,
-        })
+        Ok(Self { engine, component, verified })
     }
 
-    fn app(self) -> Result<LinkedApp, Report> {
-        Ok(LinkedApp::new(self.engine, &self.component, self.manifest)?)
+    fn manifest(&self) -> &Manifest {
+        self.verified.manifest()
     }
 
-    fn command(self) -> Result<Command, Report> {
-        Ok(Command::new(self.engine, &self.component, self.manifest)?)
+    fn app(&self) -> Result<LinkedApp, Report> {
+        Ok(LinkedApp::new(self.engine.clone(), &self.component, self.manifest().clone())?)
     }
+
+    fn command(&self) -> Result<Command, Report> {
+        Ok(Command::new(self.engine.clone(), &self.component, self.manifest().clone())?)
+    }
+}
+
+/// An engine as a server has it in the end, with its pool.
+fn with_pool(manifest: &Manifest) -> wasmtime::Result<Engine> {
+    let Serving { engine, unpooled } = engine::serving(manifest)?;
+    if let Some(because) = unpooled {
+        pool::not_pooled(&because);
+    }
+    Ok(engine)
 }
 
 /// The line that tells that the application can answer.
@@ -253,7 +243,7 @@ mod tests {
             tokio::task::spawn_blocking(move || {
                 begun.send(()).expect("the test waits");
                 loop {
-                    thread::park();
+                    std::thread::park();
                 }
             });
             begins.recv().expect("the call begins");

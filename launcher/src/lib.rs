@@ -40,6 +40,8 @@ pub mod log;
 #[cfg(feature = "serve")]
 mod outgoing;
 #[cfg(feature = "serve")]
+pub mod pool;
+#[cfg(feature = "serve")]
 mod problem;
 #[cfg(feature = "serve")]
 pub mod server;

@@ -4,13 +4,14 @@
 //! for a command, everything is written directly.
 //!
 //! Invariants: a reader that stops reading never stops a server; at most [`QUEUE_BYTES`] wait for it, and what
-//! is lost then is counted. A line that cannot be written at all is lost: a broken pipe must not end a server.
+//! is lost then is counted. A server that says nothing has no thread for it. A line that cannot be written at all is lost: a broken pipe must not end a server.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
@@ -50,10 +51,7 @@ pub fn write(message: fmt::Arguments<'_>) {
 
 /// Writes to stderr what is formatted already, a report for example.
 pub fn write_text(text: String) {
-    match QUEUE.get() {
-        Some(queue) => queue.push(Stream::Stderr, text.into()),
-        None => drop(io::stderr().lock().write_all(text.as_bytes())),
-    }
+    put(Stream::Stderr, text.into());
 }
 
 /// `log::line!("served {n} requests")`
@@ -63,24 +61,10 @@ macro_rules! line {
 
 pub(crate) use line;
 
-/// From here on nobody in this process waits for the readers of stdout and stderr: a thread does.
-///
-/// # Errors
-///
-/// When the system gives no thread.
-pub fn detach() -> io::Result<()> {
-    if QUEUE.get().is_none() {
-        let queue: &'static Queue = Box::leak(Box::default());
-        thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(|| {
-            queue.drain(|stream, bytes| match stream {
-                Stream::Stdout => write_all(io::stdout(), bytes),
-                Stream::Stderr => write_all(io::stderr(), bytes),
-            });
-        })?;
-        // A second server in this process may have been first; the thread of a lost race sleeps for ever.
-        let _ = QUEUE.set(queue);
-    }
-    Ok(())
+/// From here on nobody in this process waits for the readers of stdout and stderr: a thread does, from the first
+/// line on.
+pub fn detach() {
+    QUEUE.get_or_init(Queue::default);
 }
 
 /// Waits until everything said is written, for at most `longest`.
@@ -90,7 +74,19 @@ pub fn flush(longest: Duration) {
     }
 }
 
-static QUEUE: OnceLock<&'static Queue> = OnceLock::new();
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Says `bytes`, without waiting for a reader once this process is [detached](detach).
+fn put(stream: Stream, bytes: Bytes) {
+    match (QUEUE.get(), stream) {
+        (Some(queue), stream) => {
+            queue.push(stream, bytes);
+            queue.start();
+        }
+        (None, Stream::Stdout) => write_all(io::stdout(), &bytes),
+        (None, Stream::Stderr) => write_all(io::stderr(), &bytes),
+    }
+}
 
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +101,8 @@ struct Queue {
     state: Mutex<State>,
     more: Condvar,
     written: Condvar,
+    /// Its thread was started.
+    writing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -140,6 +138,20 @@ impl Queue {
             lost.bytes += bytes.len() as u64;
         }
         self.more.notify_one();
+    }
+
+    /// Starts the thread that writes, unless there is one. What waits is kept while the system has none to give:
+    /// the next line asks again.
+    fn start(&'static self) {
+        if !self.writing.swap(true, Ordering::Relaxed) {
+            let thread = thread::Builder::new().name("log".to_owned()).stack_size(64 << 10).spawn(|| {
+                self.drain(|stream, bytes| match stream {
+                    Stream::Stdout => write_all(io::stdout(), bytes),
+                    Stream::Stderr => write_all(io::stderr(), bytes),
+                });
+            });
+            self.writing.store(thread.is_ok(), Ordering::Relaxed);
+        }
     }
 
     /// Writes for ever.
@@ -191,16 +203,6 @@ fn write_all(descriptor: impl AsFd, mut bytes: &[u8]) {
 /// Stdout or stderr as a guest of a server has it. It always takes everything at once.
 pub(crate) struct Output(pub(crate) Stream);
 
-impl Output {
-    fn put(&self, bytes: Bytes) {
-        match (QUEUE.get(), self.0) {
-            (Some(queue), stream) => queue.push(stream, bytes),
-            (None, Stream::Stdout) => write_all(io::stdout(), &bytes),
-            (None, Stream::Stderr) => write_all(io::stderr(), &bytes),
-        }
-    }
-}
-
 impl IsTerminal for Output {
     fn is_terminal(&self) -> bool {
         match self.0 {
@@ -222,7 +224,7 @@ impl StdoutStream for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.put(bytes);
+        put(self.0, bytes);
         Ok(())
     }
 
@@ -248,7 +250,7 @@ impl Pollable for Output {
 impl AsyncWrite for Output {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let bytes = bytes.get(..CHUNK).unwrap_or(bytes);
-        self.put(Bytes::copy_from_slice(bytes));
+        put(self.0, Bytes::copy_from_slice(bytes));
         Poll::Ready(Ok(bytes.len()))
     }
 

@@ -259,9 +259,7 @@ impl Server {
     ///
     /// What is logged and printed from here on is written by a thread of its own; see [`log::flush`].
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Drained {
-        if let Err(error) = log::detach() {
-            log::line!("a reader that stops reading will stop the server: no thread: {error}");
-        }
+        log::detach();
         let (sender, mut finished) = mpsc::channel::<Infallible>(1);
         let alive = Alive { _sender: sender };
         // Connections follow a phase of their own: it ends with this function, in whatever way that is.

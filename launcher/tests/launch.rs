@@ -58,18 +58,7 @@ impl Place {
     }
 
     fn start_with(&self, options: &[&str]) -> Running {
-        let mut command = self.launcher();
-        command
-            .arg(&self.artifact)
-            .args(["--addr", "127.0.0.1:0"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut ready = String::new();
-        stdout.read_line(&mut ready).unwrap();
-        Running { child, stdout, ready }
+        Running::spawn(self.launcher().arg(&self.artifact).args(["--addr", "127.0.0.1:0"]).args(options))
     }
 }
 
@@ -80,6 +69,14 @@ struct Running {
 }
 
 impl Running {
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        stdout.read_line(&mut ready).unwrap();
+        Self { child, stdout, ready }
+    }
+
     fn address(&self) -> &str {
         let address = self.ready.split_once("http://").and_then(|(_, rest)| rest.split(' ').next());
         address.unwrap_or_else(|| panic!("no address in {:?}", self.ready))
@@ -148,6 +145,31 @@ fn the_steps_of_a_start_are_told_when_asked_for() {
     let output = place.launcher().args(["check", "--timings"]).arg(&place.artifact).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.starts_with("launcher: start: arguments ") && stderr.contains(", link "), "{stderr}");
+}
+
+#[test]
+fn the_pool_takes_over_between_two_requests() {
+    let place = Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.limits.concurrency = 1);
+    let mut running = place.start_with(&["--timings"]);
+    let mut held = TcpStream::connect(running.address()).unwrap();
+    write!(held, "POST /r HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 5\r\n\r\n").unwrap();
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("launcher: pool ") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "the pool is never made");
+    }
+    // The one place is taken, whichever engine runs the request that has it.
+    assert!(running.get("/o").starts_with("HTTP/1.1 503 "));
+    held.write_all(b"hello").unwrap();
+    let mut answer = String::new();
+    held.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for _ in 0..3 {
+        assert!(running.get("/o").starts_with("HTTP/1.1 200 "));
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -250,23 +272,32 @@ fn an_address_that_cannot_be_had_is_a_host_problem() {
 #[test]
 fn little_address_space_means_no_pool_and_too_little_no_start() {
     let place = Place::server();
-    let limited = |kibibytes: u64| {
+    let limited = |kibibytes: u64, arguments: &[&str]| {
         let mut command = Command::new("sh");
         command
             .env_clear()
             .env("WADOO_TRUST", place.folder.path().join("trust"))
             .args(["-c", &format!("ulimit -v {kibibytes}; exec \"$0\" \"$@\"")])
             .arg(env!("CARGO_BIN_EXE_launcher"))
-            .arg("check")
+            .args(arguments)
             .arg(&place.artifact);
-        command.output().unwrap()
+        command
     };
     // Four memories and their guards need 17 GB; one of them fits into 12.
-    let output = limited(12_000_000);
+    let output = limited(12_000_000, &["check"]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(stderr.starts_with("launcher: instances are not pooled"), "{stderr}");
-    assert_refused(&limited(3_000_000), 5, &["ulimit -v"]);
+    assert_refused(&limited(3_000_000, &["check"]).output().unwrap(), 5, &["ulimit -v"]);
+    assert_refused(&limited(3_000_000, &[]).output().unwrap(), 5, &["ulimit -v"]);
+
+    let mut running = Running::spawn(&mut limited(12_000_000, &["--addr", "127.0.0.1:0"]));
+    let mut line = String::new();
+    BufReader::new(running.child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("launcher: instances are not pooled"), "{line}");
+    assert!(running.get("/o").starts_with("HTTP/1.1 200 "));
+    running.signal(Signal::TERM);
+    assert_eq!(running.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
