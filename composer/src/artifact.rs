@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides whether the artifact may be run: that is the launcher's reader, by its own rules.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -32,27 +33,29 @@ impl Parts {
     ///
     /// The file cannot be read or is no artifact.
     pub fn read(path: &Path) -> Result<Self, Report> {
-        let unreadable = |error: &io::Error| {
-            let report = Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display()))
-                .because(system_words(error));
-            match error.kind() {
-                io::ErrorKind::NotFound => report.hint("`wadoo compose recipe.toml` writes an artifact"),
-                _ => report,
-            }
-        };
+        if path.is_dir() {
+            return Self::read_split(path);
+        }
+        let (file, _) = regular::open(path).map_err(|error| unreadable(path, &error))?;
+        Self::of(&file, path)
+    }
+
+    /// The same of an open file, that was found at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Self::read).
+    pub fn of(file: &File, path: &Path) -> Result<Self, Report> {
         let refused = |error: &dyn std::fmt::Display| {
             Report::new(Exit::NotTrusted, format!("cannot take `{}` apart", path.display()))
                 .because(error.to_string())
                 .hint("name an artifact that `wadoo compose` wrote")
         };
-        if path.is_dir() {
-            return Self::read_split(path);
-        }
-        let (file, metadata) = regular::open(path).map_err(|error| unreadable(&error))?;
-        let layout = Layout::read(&file, metadata.len()).map_err(|error| refused(&error))?;
+        let length = file.metadata().map_err(|error| unreadable(path, &error))?.len();
+        let layout = Layout::read(file, length).map_err(|error| refused(&error))?;
         let read = |offset: u64, length: u64| -> Result<Vec<u8>, Report> {
             let mut bytes = vec![0; length as usize];
-            file.read_exact_at(&mut bytes, offset).map_err(|error| unreadable(&error))?;
+            file.read_exact_at(&mut bytes, offset).map_err(|error| unreadable(path, &error))?;
             Ok(bytes)
         };
         let envelope = Envelope::decode(&read(layout.envelope_offset, layout.envelope)?)
@@ -102,5 +105,14 @@ impl Parts {
             true => Ok(()),
             false => Err("its payload is not the one that its statement describes"),
         }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Report {
+    let report =
+        Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display())).because(system_words(error));
+    match error.kind() {
+        io::ErrorKind::NotFound => report.hint("`wadoo compose recipe.toml` writes an artifact"),
+        _ => report,
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
 use tempfile::NamedTempFile;
 use wadoo_signing::report::{Exit, Report, shell, system_words};
 
@@ -19,14 +20,15 @@ pub struct Staged {
     path: PathBuf,
 }
 
-/// Checks that `folder` is one.
+/// Checks that `folder` is one, and that this user may write to it.
 ///
 /// # Errors
 ///
-/// It is missing, or something else.
+/// It is missing, or something else, or not writable.
 pub fn check_folder(folder: &Path) -> Result<(), Report> {
     if folder.is_dir() {
-        return Ok(());
+        return access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| failure(folder, &error.into()));
     }
     let report = Report::new(Exit::CouldNot, format!("cannot write to `{}`", folder.display()));
     Err(if folder.exists() {
@@ -94,7 +96,7 @@ fn failure(path: &Path, error: &io::Error) -> Report {
     match error.kind() {
         _ if full => report.hint("make room, or choose another folder"),
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            report.hint("choose a folder that you may write")
+            report.hint("choose a folder that you may write to")
         }
         ErrorKind::IsADirectory => report.hint("remove that folder, or choose another one to write to"),
         _ => report,

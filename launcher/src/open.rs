@@ -136,6 +136,11 @@ impl UnverifiedArtifact {
         })
     }
 
+    /// The open file, whose first bytes are the payload.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The envelope's bytes, unverified.
     pub fn envelope(&self) -> &[u8] {
         &self.envelope

@@ -84,6 +84,10 @@ fn an_artifact_is_shown_signed_again_verified_and_taken_apart() {
     }
 
     wadoo(&scratch, &["extract", "hello.cwasm", "--split", "-o", "split"]);
+    // What stood there before could be taken for a part of it.
+    let again = run(scratch.wadoo().args(["extract", "hello.cwasm", "-o", "split"]));
+    assert_eq!(again.code, 1, "{}", again.stderr);
+    assert!(again.stderr.contains("the folder is not empty"), "{}", again.stderr);
     let check = run(scratch.launcher().args(["check", "split", "--trust", "trust-second"]));
     assert_eq!(check.code, 0, "{}", check.stderr);
     assert!(check.stdout.contains(shown["identity"].as_str().expect("an identity")), "{}", check.stdout);

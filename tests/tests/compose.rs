@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use wadoo_tests::binaries::workspace;
-use wadoo_tests::scratch::{Scratch, run};
+use wadoo_tests::scratch::{Finished, Scratch, run};
 use wadoo_tests::tools::skip;
 
 /// A copy of the smallest recipe, with `more` at its end.
@@ -59,6 +59,7 @@ fn emit_wasm_keeps_the_portable_component_alone() {
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     assert!(fs::read(scratch.path("hello.wasm")).unwrap().starts_with(b"\0asm\x0d\0\x01\0"));
     assert!(!scratch.path("hello.cwasm").exists());
+    assert!(finished.stdout.contains("\nrun           wasmtime serve "), "{}", finished.stdout);
 }
 
 #[test]
@@ -82,23 +83,39 @@ fn a_missing_output_folder_is_named() {
     assert!(!scratch.path("absent").exists());
 }
 
-#[test]
-fn a_full_output_folder_keeps_nothing_half_written() {
+/// Composes into a folder that is a file system of its own, mounted with `options`, and lists what is in it then.
+/// `None` where the machine allows no mount.
+fn compose_into_mounted(options: &str) -> Option<Finished> {
     let scratch = Scratch::new();
     hello(&scratch, "");
-    fs::create_dir(scratch.path("full")).unwrap();
-    let script = "mount -t tmpfs -o size=64k none full && \"$0\" compose recipe.toml -o full; code=$?; ls -A full; exit $code";
+    fs::create_dir(scratch.path("out")).unwrap();
+    let script = "mount -t tmpfs -o \"$1\" none out && \"$0\" compose recipe.toml -o out; code=$?; ls -A out; exit $code";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--map-root-user", "sh", "-c", script]).arg(wadoo_tests::binaries::wadoo());
-    command.current_dir(scratch.path("")).env("HOME", scratch.home()).env_remove("CI");
+    command.arg(options).current_dir(scratch.path("")).env("HOME", scratch.home()).env_remove("CI");
     let finished = run(&mut command);
     if finished.stderr.contains("unshare:") || finished.stderr.contains("mount:") {
         skip(&format!("this machine allows no mount of one's own: {}", finished.stderr));
-        return;
+        return None;
     }
-    assert_eq!(finished.code, 5, "{}", finished.stderr);
-    assert!(finished.stderr.contains("cannot write `full/hello.cwasm`"), "{}", finished.stderr);
     assert_eq!(finished.stdout.trim(), "", "something was left behind");
+    Some(finished)
+}
+
+#[test]
+fn a_full_output_folder_keeps_nothing_half_written() {
+    let Some(finished) = compose_into_mounted("size=64k") else { return };
+    assert_eq!(finished.code, 5, "{}", finished.stderr);
+    assert!(finished.stderr.contains("cannot write `out/hello.cwasm`"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_read_only_output_folder_is_refused_before_anything_is_compiled() {
+    let Some(finished) = compose_into_mounted("ro") else { return };
+    assert_eq!(finished.code, 1, "{}", finished.stderr);
+    assert!(finished.stderr.contains("cannot write `out`"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("hint: choose a folder that you may write to"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("compiling"), "{}", finished.stderr);
 }
 
 #[test]

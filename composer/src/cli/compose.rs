@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest::Trigger;
 use wadoo_signing::report::{Exit, Report, shell};
 
 use super::{Emit, Outcome, RecipeArgument, Talk, json_line, print_data};
@@ -218,6 +219,7 @@ fn as_text(composed: &Composed, component: Option<&Path>, written: &[Written]) -
         let _ = writeln!(text, "digest        {}", Sha256Digest::of(bytes));
         if written.is_empty() {
             let _ = writeln!(text, "imports       {}", imports(composed));
+            let _ = writeln!(text, "run           {} {}", stock(&composed.linked.trigger), shell(path));
         }
     }
     for one in written {
@@ -242,6 +244,16 @@ fn as_text(composed: &Composed, component: Option<&Path>, written: &[Written]) -
         let _ = writeln!(text, "run           launcher {trust}{}", shell(&one.path));
     }
     text
+}
+
+/// How stock wasmtime runs a portable component.
+fn stock(trigger: &Trigger) -> &'static str {
+    match trigger {
+        Trigger::Http02 => "wasmtime serve -Scli",
+        Trigger::Http03 => "wasmtime serve -Scli,p3 -Wcomponent-model-async",
+        Trigger::Command02 => "wasmtime run",
+        Trigger::Command03 => "wasmtime run -Sp3 -Wcomponent-model-async",
+    }
 }
 
 /// A length for people.

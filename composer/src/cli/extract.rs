@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// The artifact.
     #[arg(value_name = "ARTIFACT")]
     artifact: PathBuf,
-    /// The folder to write to; it is made.
+    /// The folder to write to: a new one, or an empty one.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
     /// Print the result as JSON.
@@ -48,6 +48,12 @@ fn extract(arguments: &Arguments) -> Result<String, Report> {
         Report::new(Exit::CouldNot, format!("cannot make the folder `{}`", folder.display()))
             .because(system_words(&error))
     })?;
+    // A signature left over from another artifact would stand beside a statement that it is not for.
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(Report::new(Exit::CouldNot, format!("cannot extract to `{}`", folder.display()))
+            .because("the folder is not empty")
+            .hint("name a new folder, or empty this one"));
+    }
     let mut written = Vec::new();
     let mut write = |name: &str, bytes: &[u8]| -> Result<(), Report> {
         let path = output::write(folder, name, bytes)?;

@@ -62,8 +62,8 @@ fn sign(arguments: &Arguments, keys: &[SigningKey]) -> Result<String, Report> {
         return Err(failed(&"it is a folder").hint("sign the artifact, and extract it again with `--split`"));
     }
     // What the launcher would not open is not made acceptable by writing it again.
-    UnverifiedArtifact::open(path, &OpenOptions::default())?;
-    let mut parts = Parts::read(path)?;
+    let opened = UnverifiedArtifact::open(path, &OpenOptions::default())?;
+    let mut parts = Parts::of(opened.file(), path)?;
     let refused = |because: &dyn std::fmt::Display| Report { exit: Exit::NotTrusted, ..failed(because) };
     if let Some(store) = trust_store()? {
         parts.envelope.verify(|id| store.key(id)).map_err(|error| refused(&error))?;

@@ -18,19 +18,27 @@ impl PlanError {
             Self::RootItem { part, kind, .. } => {
                 format!("move the {kind} into an interface of a WIT package, and build `{part}` to import that")
             }
-            Self::Mismatch { part, provider, differences, import, .. } => mismatch_hint(part, provider, differences, import),
+            Self::Mismatch { part, provider, differences, import, .. } => {
+                mismatch_hint(part, provider, differences, import)
+            }
             Self::Ambiguous { part, import, candidates, advised, has_with } => {
                 let provider = advised.as_ref().unwrap_or(&candidates.first()?.part);
-                let line = entry_line(part, *has_with, "with", &format!("\"{}\" = \"{provider}\"", bare(import)));
-                format!("choose one: {line}")
+                let entry = format!("\"{}\" = \"{provider}\"", bare(import));
+                format!("choose one: {}", entry_line(part, *has_with, "with", &entry))
             }
-            Self::WithoutExport { import, exports, .. } => match nearest(bare(import), exports.iter().map(|e| bare(e))) {
-                Some(near) if near == bare(import) => {
-                    "rebuild one of them so that both have the same version of the interface".into()
+            Self::WithoutExport { import, exports, .. } => {
+                match nearest(bare(import), exports.iter().map(|export| bare(export))) {
+                    Some(near) if near == bare(import) => {
+                        "rebuild one of them so that both have the same version of the interface".into()
+                    }
+                    Some(near) => {
+                        format!("`{near}` is near; rebuild one of them so that both have the same name")
+                    }
+                    None => {
+                        "name another part, or remove the entry so that the provider is found by type".into()
+                    }
                 }
-                Some(near) => format!("`{near}` is near; rebuild one of them so that both have the same name"),
-                None => "name another part, or remove the entry so that the provider is found by type".into(),
-            },
+            }
             Self::WithUnclear { imports, .. } => {
                 format!("write the version: `\"{}\"`", imports.first()?)
             }
@@ -48,7 +56,9 @@ impl PlanError {
             Self::LauncherTypes { part, other, import, .. } => {
                 format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))
             }
-            Self::EnvironmentForServer { .. } => "remove the grant; `wasi:config` values will do this in a later version".into(),
+            Self::EnvironmentForServer { .. } => {
+                "remove the grant; `wasi:config` values will do this in a later version".into()
+            }
             Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. }
                 if interfaces::capability(import).is_some() =>
             {
@@ -59,31 +69,31 @@ impl PlanError {
             Self::UnusedEntry { part, imports, .. } => {
                 format!("remove it; beyond the base set, `{part}` imports {}", listed(imports))
             }
-            Self::UnusedGrant { name, fate: Some((part, Decision::Launcher(LauncherReason::BaseSet))), has_allow } => {
+            Self::UnusedGrant {
+                name,
+                fate: Some((part, Decision::Launcher(LauncherReason::BaseSet))),
+                has_allow,
+            } => {
                 let allow = entry_line(part, *has_allow, "allow", &format!("\"{}\"", bare(name)));
                 format!("{allow}, or remove the grant")
             }
             Self::UnusedGrant { .. } => "remove it, or correct its name".into(),
-            Self::UnusedPart { part, exports, .. } if exports.is_empty() => format!("remove `[components.{part}]`"),
-            Self::UnusedPart { part, fate: Some(Fate { part: importer, import, fits: false, .. }), .. } => {
-                format!("remove `[components.{part}]`, or rebuild it with the WIT of `{}` that `{importer}` uses", package(import))
+            Self::UnusedPart { part, exports, .. } if exports.is_empty() => {
+                format!("remove `[components.{part}]`")
             }
-            Self::UnusedPart { part, fate: Some(Fate { part: importer, decision: Decision::Deny { pattern }, .. }), .. } => {
-                format!("remove `[components.{part}]`, or take `{pattern}` out of the `deny` of `[components.{importer}]`")
+            Self::UnusedPart { part, fate, .. } => {
+                format!("remove `[components.{part}]`, or {}", use_it(part, fate.as_ref()))
             }
-            Self::UnusedPart { part, fate: Some(Fate { part: importer, import, with, .. }), .. } => {
-                format!("remove `[components.{part}]`, or choose it: {}", with.line(importer, bare(import), part))
+            Self::NoSuchExport { name, exports, .. } => {
+                match nearest(bare(name), exports.iter().map(|export| bare(export))) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "name the part that exports it, or remove the line".into(),
+                }
             }
-            Self::UnusedPart { part, .. } => {
-                format!("remove `[components.{part}]`, or name it in the `with` of the part that should use it")
-            }
-            Self::NoSuchExport { name, exports, .. } => match nearest(bare(name), exports.iter().map(|e| bare(e))) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "name the part that exports it, or remove the line".into(),
-            },
             Self::ExportUnclear { exports, .. } => format!("write the version: `\"{}\"`", exports.first()?),
             Self::NoTrigger { .. } => {
-                "add a component that exports `wasi:http/handler@0.3.x`, `wasi:http/incoming-handler@0.2.x` or `wasi:cli/run`"
+                "add a component that exports `wasi:http/handler@0.3.x`, `wasi:http/incoming-handler@0.2.x` \
+                 or `wasi:cli/run`"
                     .into()
             }
             Self::NoTriggerNamed { .. } => {
@@ -93,16 +103,35 @@ impl PlanError {
                 let one = candidates.first()?;
                 format!("choose one: add `\"{}\" = \"{}\"` to `[exports]`", bare(&one.export), one.part)
             }
-            Self::SeveralTriggersNamed { .. } => "keep one of them; the launcher starts an application in one way".into(),
+            Self::SeveralTriggersNamed { .. } => {
+                "keep one of them; the launcher starts an application in one way".into()
+            }
             Self::Cycle { steps } if steps.len() == 1 => "let another part provide it".into(),
             Self::Cycle { .. } => {
-                "instantiation must start somewhere: name another part in one `with`, or `deny` one of the imports".into()
+                "instantiation must start somewhere: name another part in one `with`, or `deny` one of the imports"
+                    .into()
             }
             Self::DenyGap { part, through, .. } => {
                 format!("add `\"{}\"` to the `deny` of `[components.{part}]`", bare(through))
             }
             Self::Split { edge, first, second, .. } => split_hint(edge, first, second)?,
         })
+    }
+}
+
+/// How an unused part could be used after all.
+fn use_it(part: &PartName, fate: Option<&Fate>) -> String {
+    match fate {
+        Some(Fate { part: importer, import, fits: false, .. }) => {
+            format!("rebuild it with the WIT of `{}` that `{importer}` uses", package(import))
+        }
+        Some(Fate { part: importer, decision: Decision::Deny { pattern }, .. }) => {
+            format!("take `{pattern}` out of the `deny` of `[components.{importer}]`")
+        }
+        Some(Fate { part: importer, import, with, .. }) => {
+            format!("choose it: {}", with.line(importer, bare(import), part))
+        }
+        None => "name it in the `with` of the part that should use it".to_owned(),
     }
 }
 

@@ -106,7 +106,8 @@ pub(super) fn parts(
     for (part, component) in &recipe.components {
         if !used.contains(part) {
             let exports: Vec<String> = inputs.world(part).exports.keys().cloned().collect();
-            let fate = exports.iter().find_map(|export| fate(recipe, inputs, wiring, part, export));
+            let fates = exports.iter().filter_map(|export| fate(recipe, inputs, wiring, part, export));
+            let fate = fates.min_by_key(|fate| !fate.fits);
             problems.push((
                 Some(component.span.clone()),
                 PlanError::UnusedPart { part: part.clone(), exports, fate },
@@ -115,21 +116,23 @@ pub(super) fn parts(
     }
 }
 
-/// The first import of another part that an unused export has the name for.
+/// An import of another part that an unused export has the name for: one that it fits, if there is one.
 fn fate(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, part: &PartName, export: &str) -> Option<Fate> {
     let others = wiring.iter().filter(|(other, _)| *other != part);
-    let mut imports =
-        others.flat_map(|(other, decisions)| decisions.iter().map(move |(i, decision)| (other, i, decision)));
-    let (other, import, decision) = imports.find(|(_, import, decision)| {
+    let imports = others.flat_map(|(other, decisions)| decisions.iter().map(move |(i, d)| (other, i, d)));
+    let named = imports.filter(|(_, import, decision)| {
         let wired_here = matches!(decision, Decision::Wire { part: provider, .. } if provider == part);
         compatible(import, export) && !wired_here
-    })?;
-    let (wanted, offered) = (inputs.world(other).imports[import], inputs.world(part).exports[export]);
-    Some(Fate {
-        part: other.clone(),
-        import: import.clone(),
-        decision: decision.clone(),
-        with: With::of(&recipe.components[other], import),
-        fits: signature::is_subtype(&inputs.types, offered, wanted),
-    })
+    });
+    let fates = named.map(|(other, import, decision)| {
+        let (wanted, offered) = (inputs.world(other).imports[import], inputs.world(part).exports[export]);
+        Fate {
+            part: other.clone(),
+            import: import.clone(),
+            decision: decision.clone(),
+            with: With::of(&recipe.components[other], import),
+            fits: signature::is_subtype(&inputs.types, offered, wanted),
+        }
+    });
+    fates.min_by_key(|fate| !fate.fits)
 }
