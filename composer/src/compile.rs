@@ -51,13 +51,13 @@ pub enum CompileError {
     },
 }
 
-/// Compiles `component` for `target`.
+/// Compiles `component` for `target`. `concurrent` says whether it uses anything asynchronous.
 ///
 /// # Errors
 ///
 /// See [`CompileError`]; the component's own faults are found earlier, by `inputs` and `link`.
-pub fn precompile(component: &[u8], target: &Target) -> Result<Precompiled, CompileError> {
-    let profile = engine::standard_profile();
+pub fn precompile(component: &[u8], concurrent: bool, target: &Target) -> Result<Precompiled, CompileError> {
+    let profile = engine::standard_profile(concurrent);
     let mut config = engine::config(&profile);
     let refused = |source| CompileError::Target { target: target.triple().to_owned(), source };
     config.target(target.triple()).map_err(refused)?;

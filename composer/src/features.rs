@@ -14,6 +14,12 @@ pub fn engine() -> WasmFeatures {
     features
 }
 
+/// The same for components that call nothing asynchronously. An engine without concurrency runs them, and each call
+/// costs a third.
+pub fn synchronous() -> WasmFeatures {
+    engine() - WasmFeatures::CM_ASYNC
+}
+
 /// The proposal that `bytes` need beyond the engine's, if exactly one more makes them valid.
 pub fn missing(bytes: &[u8]) -> Option<String> {
     let valid = |features| Validator::new_with_features(features).validate_all(bytes).is_ok();

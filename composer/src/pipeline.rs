@@ -125,8 +125,8 @@ pub fn link(planned: Planned) -> Result<Composed, Vec<Report>> {
 /// The target is refused, or the result is larger than a reader accepts.
 pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<Artifact, Vec<Report>> {
     let begin = Instant::now();
-    let precompiled =
-        compile::precompile(&composed.linked.bytes, target).map_err(|error| vec![error.into()])?;
+    let precompiled = compile::precompile(&composed.linked.bytes, composed.linked.concurrent, target)
+        .map_err(|error| vec![error.into()])?;
     let compile_time = begin.elapsed();
     let manifest = describe::describe(&Facts {
         recipe: &composed.recipe,

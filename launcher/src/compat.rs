@@ -3,7 +3,7 @@
 //! wasmtime compares only its major version and the features that it knows; a miscompilation that a patch
 //! release fixed would go unnoticed. The manifest says exactly what was used, and is compared exactly.
 
-use wadoo_signing::manifest::{EngineInfo, EngineProfile, Grant, Manifest, Target};
+use wadoo_signing::manifest::{EngineInfo, EngineProfile, Grant, Manifest, Target, Trigger};
 use wadoo_signing::report::{Exit, Report};
 
 use crate::engine;
@@ -51,7 +51,10 @@ pub fn check(manifest: &Manifest) -> Result<(), Incompatible> {
     if wasmtime != engine::WASMTIME_VERSION {
         return Err(Incompatible::Engine { found: wasmtime.clone() });
     }
-    check_profile(profile, &engine::standard_profile())?;
+    let concurrency = profile.concurrency
+        || matches!(manifest.trigger, Trigger::Http03 | Trigger::Command03)
+        || manifest.imports.iter().any(|import| needs_concurrency(import));
+    check_profile(profile, &engine::standard_profile(concurrency))?;
     // Exhaustive: a new kind of grant must be enforced by the linker before it is let through here.
     for grant in manifest.grants.values() {
         match grant {
@@ -125,6 +128,12 @@ fn cpu_has(_feature: &str) -> bool {
 }
 
 /// Compares every setting that changes how code is compiled or where it may be loaded.
+/// Whether an import, by full name, has asynchronous functions for the launcher to provide.
+pub fn needs_concurrency(import: &str) -> bool {
+    let version = import.rsplit_once('@').map(|(_, version)| version);
+    import.starts_with("wasi:") && version.is_some_and(|version| !version.starts_with("0.2."))
+}
+
 fn check_profile(found: &EngineProfile, expected: &EngineProfile) -> Result<(), Incompatible> {
     // Exhaustive: a new setting must be compared, or skipped with a reason.
     let EngineProfile {
@@ -177,7 +186,7 @@ mod tests {
 
     #[test]
     fn every_setting_of_the_profile_is_compared_by_name() {
-        let standard = engine::standard_profile();
+        let standard = engine::standard_profile(true);
         assert_eq!(check_profile(&standard, &standard), Ok(()));
         let differing = |change: fn(&mut EngineProfile)| {
             let mut found = standard.clone();
@@ -196,6 +205,16 @@ mod tests {
         assert_eq!(differing(|p| p.memory_init_cow ^= true), "memoryInitCow");
         assert_eq!(differing(|p| p.signals_based_traps ^= true), "signalsBasedTraps");
         assert_eq!(differing(|p| p.inlining ^= true), "inlining");
+    }
+
+    #[test]
+    fn only_wasi_0_2_does_without_concurrency() {
+        for import in ["wasi:http/types@0.2.12", "acme:auth/check@0.3.0", "wasi:odd/name"] {
+            assert!(!needs_concurrency(import), "{import}");
+        }
+        for import in ["wasi:http/types@0.3.0", "wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06"] {
+            assert!(needs_concurrency(import), "{import}");
+        }
     }
 
     #[test]

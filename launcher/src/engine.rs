@@ -48,11 +48,12 @@ pub const CORE_INSTANCE_BYTES: usize = 4 << 20;
 /// Largest size of the runtime data of one component instance.
 pub const COMPONENT_INSTANCE_BYTES: usize = 4 << 20;
 
-/// The profile that `wadoo compose` uses and that this launcher loads.
-pub fn standard_profile() -> EngineProfile {
+/// The profile that `wadoo compose` uses and that this launcher loads. Concurrency costs each call into a guest half a
+/// microsecond and each instance more, so a component that needs none is compiled without.
+pub fn standard_profile(concurrency: bool) -> EngineProfile {
     EngineProfile {
         name: "standard".to_owned(),
-        concurrency: true,
+        concurrency,
         epoch_interruption: true,
         gc: false,
         memory_reservation: MEMORY_RESERVATION,

@@ -43,7 +43,8 @@ impl Parts {
     }
 
     fn with(adjust: impl FnOnce(&mut Manifest)) -> Self {
-        let compiler = Engine::new(&engine::config(&engine::standard_profile())).expect("a compiling engine");
+        let compiler =
+            Engine::new(&engine::config(&engine::standard_profile(true))).expect("a compiling engine");
         let payload = compiler.precompile_component(b"\0asm\x0d\0\x01\0").expect("an empty component");
         let attachments = vec![
             Attachment { kind: 1, bytes: b"a bill of materials".to_vec() },

@@ -8,19 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use wadoo_signing::digest::Sha256Digest;
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, KnownCustom, Parser, Payload,
-    ValidPayload, Validator,
+    ValidPayload, Validator, WasmFeatures,
 };
 
 use super::error::LinkError;
 use super::{Stubs, stub_name};
-use crate::features;
 use crate::inputs::Inputs;
 use crate::interfaces::track;
 use crate::plan::{Decision, Plan};
 
-/// Validates everything but function bodies, which are copies of validated ones, with the engine's features.
-pub(super) fn validate(bytes: &[u8]) -> Result<(), LinkError> {
-    let mut validator = Validator::new_with_features(features::engine());
+/// Validates everything but function bodies, which are copies of validated ones.
+pub(super) fn validate(bytes: &[u8], features: WasmFeatures) -> Result<(), LinkError> {
+    let mut validator = Validator::new_with_features(features);
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| LinkError::Invalid(error.to_string()))?;
         match validator.payload(&payload).map_err(|error| LinkError::Invalid(error.to_string()))? {

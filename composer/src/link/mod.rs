@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 use wac_types::Package;
+use wadoo_launcher::compat::needs_concurrency;
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::{Grant, PoolNeeds, Trigger};
 use wadoo_signing::report::Report;
@@ -20,6 +21,7 @@ use wadoo_signing::report::Report;
 pub use error::LinkError;
 pub use pool::{MAX_INSTANCES, MAX_NESTING};
 
+use crate::features;
 use crate::inputs::Inputs;
 use crate::plan::{Decision, Plan};
 use crate::recipe::PartName;
@@ -39,6 +41,8 @@ pub struct Linked {
     pub grants: BTreeMap<String, Grant>,
     /// What one instance of it takes from the instance pool.
     pub pool: PoolNeeds,
+    /// It uses what only an engine with concurrency has: asynchronous functions, streams, futures, or WASI 0.3.
+    pub concurrent: bool,
 }
 
 /// Links the parts as `plan` says. The same plan and inputs give the same bytes.
@@ -60,7 +64,7 @@ pub fn link(plan: &Plan, inputs: &Inputs) -> Result<Linked, Vec<Report>> {
 }
 
 fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs, bytes: Vec<u8>) -> Result<Linked, LinkError> {
-    audit::validate(&bytes)?;
+    audit::validate(&bytes, features::engine())?;
     let found = audit::read(&bytes)?;
     let imports = audit::check(plan, inputs, stubs, &found)?;
     let grants = plan
@@ -71,8 +75,10 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs, bytes: Vec<u8>) -> Result
             Some((actual.clone(), import.grant.clone()?))
         })
         .collect();
+    let asynchronous = audit::validate(&bytes, features::synchronous()).is_err();
     Ok(Linked {
         pool: pool::needs(&bytes)?,
+        concurrent: asynchronous || imports.values().any(|import| needs_concurrency(import)),
         imports: imports.into_values().collect(),
         exports: found.exports.into_keys().collect(),
         trigger: plan.trigger.clone(),

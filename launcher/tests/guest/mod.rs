@@ -74,7 +74,7 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
         },
         engine: EngineInfo {
             wasmtime: engine::WASMTIME_VERSION.to_owned(),
-            profile: engine::standard_profile(),
+            profile: engine::standard_profile(true),
         },
         payload_size: 0,
         component: ComponentDigests { portable: none, linked: none },
@@ -110,7 +110,7 @@ pub(crate) fn artifact(manifest: Manifest, component: &[u8]) -> Artifact {
 
 /// Native code for this machine.
 pub(crate) fn precompile(component: &[u8]) -> Vec<u8> {
-    let compiler = Engine::new(&engine::config(&engine::standard_profile())).expect("a compiling engine");
+    let compiler = Engine::new(&engine::config(&engine::standard_profile(true))).expect("a compiling engine");
     compiler.precompile_component(component).expect("the component compiles")
 }
 

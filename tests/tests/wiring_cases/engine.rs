@@ -50,7 +50,7 @@ const PROPOSALS: &[(&str, bool, &str)] = &[
 
 #[test]
 fn composer_and_engine_have_the_same_proposals() {
-    let engine = Engine::new(&config(&standard_profile())).expect("engine");
+    let engine = Engine::new(&config(&standard_profile(true))).expect("engine");
     for (name, expected, text) in PROPOSALS {
         let bytes = wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         let everything = Validator::new_with_features(WasmFeatures::all()).validate_all(&bytes);
@@ -102,7 +102,7 @@ fn an_instance_fits_the_pool_that_was_counted() {
             .total_tables(needs.tables)
             .table_elements(usize::try_from(needs.table_elements).expect("a size"))
             .total_stacks(1);
-        let mut config = config(&standard_profile());
+        let mut config = config(&standard_profile(true));
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = Engine::new(&config).expect("engine");
         let component = Component::new(&engine, &linked.bytes).expect("compiled");
