@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::manifest::{self, ComponentDigests, Input, Manifest, PoolNeeds, Trigger};
+use wadoo_signing::manifest::{self, ComponentDigests, Input, Manifest, PoolNeeds, Reuse, Trigger};
 
 use crate::compile::Precompiled;
 use crate::link::Linked;
@@ -47,6 +47,7 @@ pub fn describe(facts: &Facts<'_>) -> Manifest {
         exports: linked.exports.clone(),
         grants: linked.grants.clone(),
         limits: limits(&recipe.limits, &linked.trigger),
+        reuse: recipe.reuse.as_ref().map_or(Reuse::None, |reuse| reuse.value.clone()),
         pool: PoolNeeds { ..linked.pool.clone() },
         inputs: (*inputs).clone(),
         recipe: recipe.digest(),

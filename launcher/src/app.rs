@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use wadoo_signing::manifest::{Grant, Limits, Manifest, Trigger};
+use wadoo_signing::manifest::{Grant, Limits, Manifest, Reuse, Trigger};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Store};
@@ -22,9 +22,11 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::host::{Host, MAX_RANDOM_BYTES};
+use crate::instances::Idle;
 use crate::linker::{self, LinkError};
 use crate::log::{self, Output, Stream};
 use crate::outgoing::Outgoing;
+use crate::shared::Shared;
 use crate::ticker::{Running, Ticker};
 
 /// How long a request waits for a slot before it is refused.
@@ -85,6 +87,7 @@ pub struct App {
     pub(crate) proxy: ProxyPre<Host>,
     ticker: Ticker,
     places: Places,
+    instances: Instances,
     reach: Reach,
     /// The time of the next instance is to be told.
     tell_instance: AtomicBool,
@@ -140,7 +143,13 @@ impl LinkedApp {
         let Self { manifest, engine, proxy } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let reach = Reach::of(&manifest);
-        Ok(App { manifest, engine, proxy, ticker, places, reach, tell_instance: AtomicBool::new(false) })
+        let instances = match &manifest.reuse {
+            Reuse::None => Instances::Fresh,
+            Reuse::Serial(lifetime) => Instances::Serial(Idle::new(lifetime.clone())),
+            Reuse::Concurrent(limits) => Instances::Shared(Shared::new(limits.clone())),
+        };
+        let tell_instance = AtomicBool::new(false);
+        Ok(App { manifest, engine, proxy, ticker, places, instances, reach, tell_instance })
     }
 }
 
@@ -160,6 +169,22 @@ impl App {
     /// The signed description of the application.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Its instances that wait for another request, if it reuses them one request at a time.
+    pub(crate) fn idle(&self) -> Option<&Idle> {
+        match &self.instances {
+            Instances::Serial(idle) => Some(idle),
+            Instances::Fresh | Instances::Shared(_) => None,
+        }
+    }
+
+    /// Its instances that answer several requests at once, if they do.
+    pub(crate) fn shared(&self) -> Option<&Shared> {
+        match &self.instances {
+            Instances::Shared(shared) => Some(shared),
+            Instances::Fresh | Instances::Serial(_) => None,
+        }
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -191,6 +216,16 @@ impl App {
         let permit = self.places.take(queue_wait(self.timeout())).await?;
         Some(Slot { _running: self.ticker.run(), _permit: permit })
     }
+}
+
+/// The instances that outlive a request.
+enum Instances {
+    /// None.
+    Fresh,
+    /// They answer one at a time.
+    Serial(Idle),
+    /// They answer several at once.
+    Shared(Shared),
 }
 
 /// The places for the requests of an application: those that run, and those that wait to.

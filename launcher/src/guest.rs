@@ -1,13 +1,12 @@
-//! One request inside one store: instantiate, call the handler, let it finish.
+//! One request inside one store: call the handler, let it finish.
 //!
-//! The future made here **is** the instance: dropping it ends the guest wherever it is, and frees what it
-//! holds. No time limit is known here; whoever polls the future decides how long (see `exchange`).
+//! The future made here **has** the instance: dropping it ends the guest wherever it is, and frees what it
+//! holds (of an instance that several requests share, see `shared`). No time limit is known here; whoever polls the future decides how long (see `exchange`).
 
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use futures::channel::oneshot;
 use http::{Request, Response};
@@ -20,7 +19,9 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
 use crate::app::{App, Slot};
 use crate::host::Host;
+use crate::instances::{Idle, Instance};
 use crate::server::Alive;
+use crate::shared::Shared;
 
 /// What the guest answers with: a response, whose body may still be on its way, or why there is none.
 pub(crate) type Answer = Result<Response<WasiBody>, wasmtime::Error>;
@@ -41,24 +42,33 @@ pub(crate) struct Call {
 
 /// Makes the guest for one request. Nothing happens until it is polled.
 pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Guest {
+    if app.shared().is_some() {
+        return Shared::start(app, slot, alive, call);
+    }
     Box::pin(async move {
         // Declared first, dropped last: the store is gone before another may take its slot.
         let _held = (slot, alive);
-        let Call { request, answer, body_ended, failed } = call;
-        let begin = Instant::now();
-        let mut store = app.store();
-        let proxy = app.proxy.instantiate_async(&mut store).await;
-        if proxy.is_ok() {
-            app.instance_made(begin);
-        }
-        let result = match proxy {
-            Ok(Proxy::P2(proxy)) => handle_02(&mut store, &proxy, request, answer).await,
-            Ok(proxy @ Proxy::P3(_)) => handle_03(&mut store, &proxy, request, answer, body_ended).await,
-            Err(error) => Err(error),
+        let failed = Arc::clone(&call.failed);
+        let mut instance = match app.idle().and_then(Idle::take) {
+            Some(instance) => instance,
+            None => Instance::new(&app).await.inspect_err(|_| failed.store(true, Ordering::Release))?,
         };
+        let result = handle(&mut instance, call).await;
         failed.store(result.is_err(), Ordering::Release);
+        if let (Ok(()), Some(idle)) = (&result, app.idle()) {
+            idle.keep(instance, &app);
+        }
         result
     })
+}
+
+async fn handle(instance: &mut Instance, call: Call) -> Result<(), wasmtime::Error> {
+    let Call { request, answer, body_ended, failed: _ } = call;
+    let Instance { store, proxy, .. } = instance;
+    match proxy {
+        Proxy::P2(proxy) => handle_02(store, proxy, request, answer).await,
+        proxy @ Proxy::P3(_) => handle_03(store, proxy, request, answer, body_ended).await,
+    }
 }
 
 /// A 0.2 handler writes its whole response before it returns; what is left is in the body's channel.

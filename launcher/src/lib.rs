@@ -34,6 +34,8 @@ mod guest;
 #[cfg(feature = "serve")]
 mod host;
 #[cfg(feature = "serve")]
+mod instances;
+#[cfg(feature = "serve")]
 pub mod linker;
 #[cfg(feature = "serve")]
 pub mod log;
@@ -45,5 +47,7 @@ pub mod pool;
 mod problem;
 #[cfg(feature = "serve")]
 pub mod server;
+#[cfg(feature = "serve")]
+mod shared;
 #[cfg(feature = "serve")]
 mod ticker;

@@ -48,6 +48,8 @@ pub struct Manifest {
     pub grants: BTreeMap<String, Grant>,
     /// What the application may use at most.
     pub limits: Limits,
+    /// How requests share instances.
+    pub reuse: Reuse,
     /// What one instance of the application takes from the instance pool.
     pub pool: PoolNeeds,
     /// Every input of the composition by its name in the recipe.
@@ -188,6 +190,38 @@ pub struct Limits {
     pub request_body: u64,
     /// Length of a request's head.
     pub request_headers: u32,
+}
+
+/// How requests share the instances of an application, and with them what a guest keeps in its memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Reuse {
+    /// Each request has an instance of its own.
+    None,
+    /// An instance answers one request after the other.
+    Serial(Lifetime),
+    /// An instance answers several requests at once (WASI 0.3).
+    Concurrent(Concurrent),
+}
+
+/// When an instance is replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lifetime {
+    /// After so many requests.
+    pub requests: u32,
+    /// After so many milliseconds without a request.
+    pub idle_ms: u64,
+}
+
+/// How many requests an instance answers at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Concurrent {
+    /// So many at most.
+    pub at_once: u32,
+    /// When it is replaced.
+    pub lifetime: Lifetime,
 }
 
 /// What one instance of the application takes from the pool, counted at compose.

@@ -8,6 +8,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 
 use wadoo::recipe::{self, MAX_REPORTS, Recipe, parse};
+use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse};
 use wadoo_signing::report::Report;
 
 /// The name that every case's recipe has in its messages.
@@ -57,6 +58,9 @@ fn everything_that_a_recipe_can_say_is_read() {
     let (app, limits, build) = (&recipe.app, &recipe.limits, &recipe.build);
     assert_eq!((app.name.as_str(), app.version.to_string().as_str()), ("shop", "1.4.0-rc.2+nightly"));
     assert_eq!(app.serial, 14);
+    let lifetime = Lifetime { requests: 500, idle_ms: 60_000 };
+    let reuse = recipe.reuse.as_ref().map(|reuse| &reuse.value);
+    assert_eq!(reuse, Some(&Reuse::Concurrent(Concurrent { at_once: 8, lifetime })));
     let names: Vec<&str> = recipe.components.keys().map(|name| name.as_str()).collect();
     assert_eq!(names, ["auth", "cart", "log"]);
     let (_, cart) = recipe.components.iter().find(|(name, _)| name.as_str() == "cart").expect("cart");

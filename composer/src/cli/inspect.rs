@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use wadoo_launcher::open::SPLIT_ENVELOPE;
-use wadoo_signing::manifest::{Grant, Manifest};
+use wadoo_signing::manifest::{Concurrent, Grant, Lifetime, Manifest, Reuse};
 use wadoo_signing::regular;
 use wadoo_signing::report::{Exit, Report, Shown, shell, system_words};
 use wadoo_signing::statement::Statement;
@@ -156,6 +156,7 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
         ]
         .into_iter(),
     ));
+    lines.extend(column("instances", std::iter::once(reuse(&manifest.reuse))));
     lines.extend(column(
         "inputs",
         manifest.inputs.iter().map(|(name, input)| format!("{name}: {} ({})", input.digest, input.source)),
@@ -183,6 +184,20 @@ fn values(grant: &Grant) -> String {
         }
         Grant::Environment(environment) => {
             format!("variables {}", environment.keys.iter().cloned().collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// How requests share instances.
+fn reuse(reuse: &Reuse) -> String {
+    let until = |Lifetime { requests, idle_ms }: &Lifetime| {
+        format!("until {requests} requests or {idle_ms} ms without one")
+    };
+    match reuse {
+        Reuse::None => "one for each request".to_owned(),
+        Reuse::Serial(lifetime) => format!("reused, {}", until(lifetime)),
+        Reuse::Concurrent(Concurrent { at_once, lifetime }) => {
+            format!("reused, {at_once} requests at once, {}", until(lifetime))
         }
     }
 }

@@ -53,6 +53,16 @@ impl PlanError {
                 format!("`{granted}` allows it and gets the values in `[grants]`"),
                 format!("`{other}` imports it too and does not allow it, and would get the same values"),
             ],
+            Self::Reuse { trigger, command: true } => {
+                vec![format!(
+                    "the application starts with `{trigger}`: it is a command and answers no requests"
+                )]
+            }
+            Self::Reuse { trigger, command: false } => {
+                vec![format!(
+                    "`{trigger}` takes one request at a time; `wasi:http/handler@0.3` takes several"
+                )]
+            }
             Self::EnvironmentForServer { trigger } => {
                 vec![format!(
                     "the application starts with `{trigger}`, and only a command gets variables of the launcher"

@@ -46,6 +46,8 @@ pub enum PlanError {
     DifferentValues { import: String, granted: PartName, other: PartName, has_allow: bool },
     #[error("cannot provide `{}` to `{other}` and `{part}`: they need different types of it", bare(import))]
     LauncherTypes { import: String, part: PartName, other: PartName, differences: Vec<Difference> },
+    #[error("cannot share instances as `[instances]` says")]
+    Reuse { trigger: String, command: bool },
     #[error("cannot grant `wasi:cli/environment` to a server")]
     EnvironmentForServer { trigger: String },
     #[error("`{}` of `{part}` has `{text}`, which `{part}` does not import", entry.key())]

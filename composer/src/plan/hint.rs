@@ -56,6 +56,8 @@ impl PlanError {
             Self::LauncherTypes { part, other, import, .. } => {
                 format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))
             }
+            Self::Reuse { command: true, .. } => "remove `[instances]`".into(),
+            Self::Reuse { command: false, .. } => "write `reuse = \"serial\"`".into(),
             Self::EnvironmentForServer { .. } => {
                 "remove the grant; `wasi:config` values will do this in a later version".into()
             }

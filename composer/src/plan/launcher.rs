@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::{InterfaceId, ItemKind};
-use wadoo_signing::manifest::{EnvironmentGrant, Grant, OutgoingHttp};
+use wadoo_signing::manifest::{EnvironmentGrant, Grant, OutgoingHttp, Reuse, Trigger};
 
 use super::error::{MissingImport, Near, PlanError};
 use super::exports::Exports;
 use super::{Decision, LauncherImport, LauncherReason, Problems, Wiring, decide};
 use crate::inputs::Inputs;
 use crate::interfaces::{self, Capability};
-use crate::recipe::{self, PartName, Recipe};
+use crate::recipe::{self, PartName, Recipe, Spanned};
 use crate::signature::{self, Difference};
 
 /// One use of an import by a part.
@@ -63,6 +63,7 @@ pub(super) fn imports(
     }
     if let Some(exports) = exports {
         check_environment_is_for_commands(recipe, &imports, exports, problems);
+        check_reuse(recipe, exports, problems);
     }
     imports
 }
@@ -223,4 +224,17 @@ fn check_environment_is_for_commands(
             PlanError::EnvironmentForServer { trigger: trigger.cloned().unwrap_or_default() },
         ));
     }
+}
+
+/// Requests can only share what takes requests, and at once only what takes several.
+fn check_reuse(recipe: &Recipe, exports: &Exports, problems: &mut Problems) {
+    let Some(Spanned { value, span }) = &recipe.reuse else { return };
+    let command = match (&exports.trigger, value) {
+        (_, Reuse::None) | (Trigger::Http03, _) | (Trigger::Http02, Reuse::Serial(_)) => return,
+        (Trigger::Http02, Reuse::Concurrent(_)) => false,
+        (Trigger::Command02 | Trigger::Command03, _) => true,
+    };
+    let trigger = exports.names.keys().find(|export| interfaces::trigger(export).is_some());
+    let problem = PlanError::Reuse { trigger: trigger.cloned().unwrap_or_default(), command };
+    problems.push((Some(span.clone()), problem));
 }

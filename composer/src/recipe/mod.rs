@@ -8,6 +8,7 @@
 mod components;
 mod file;
 mod grants;
+mod instances;
 mod names;
 mod parse;
 mod problems;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest::Reuse;
 
 use crate::target::{CpuLevel, Target};
 
@@ -46,6 +48,8 @@ pub struct Recipe {
     pub grants: BTreeMap<InterfaceName, Spanned<Grant>>,
     /// `[limits]`
     pub limits: Limits,
+    /// `[instances]`; `None` means an instance for each request.
+    pub reuse: Option<Spanned<Reuse>>,
     /// `[build]`
     pub build: Build,
     /// `[sign]`; `None` means a development key.

@@ -338,6 +338,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "in `[limits]`",
         &["memory", "timeout", "body-timeout", "concurrency", "request-body", "request-headers"],
     ),
+    ("in `[instances]`", &["reuse", "max-requests", "max-concurrent", "idle"]),
     ("in `[build]`", &["targets", "cpu"]),
     ("in `[sign]`", &["keys"]),
     ("in a grant's line, `{ hosts = [\"…\"] }`", &["hosts"]),

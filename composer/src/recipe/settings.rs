@@ -51,7 +51,6 @@ pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Li
             ("instances", later),
             ("tables", later),
             ("fuel", later),
-            ("reuse", later),
         ],
     );
     let default = DEFAULT_LIMITS;
@@ -120,7 +119,11 @@ fn size(
     None
 }
 
-fn duration(problems: &mut Problems<'_>, what: &str, value: &Node<DeValue<'_>>) -> Option<Duration> {
+pub(super) fn duration(
+    problems: &mut Problems<'_>,
+    what: &str,
+    value: &Node<DeValue<'_>>,
+) -> Option<Duration> {
     if let DeValue::Integer(number) = value.get_ref() {
         let report =
             Report::new(Exit::CouldNot, format!("{what} is {}, without a unit", quoted(number.as_str())));
@@ -230,7 +233,7 @@ fn read_targets(
 const LATER_TARGETS: &[&str] = &["-darwin", "-windows", "-musl", "pulley", "-freebsd", "-android"];
 
 /// One of the known words.
-fn known(
+pub(super) fn known(
     problems: &mut Problems<'_>,
     what: &str,
     value: &Node<DeValue<'_>>,

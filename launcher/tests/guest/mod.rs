@@ -15,7 +15,7 @@ use wadoo_signing::envelope::Envelope;
 use wadoo_signing::framing;
 use wadoo_signing::key::{PublicKey, SigningKey};
 use wadoo_signing::manifest::{
-    App, ComponentDigests, EngineInfo, Limits, Manifest, PayloadDigests, PoolNeeds, Target, Trigger,
+    App, ComponentDigests, EngineInfo, Limits, Manifest, PayloadDigests, PoolNeeds, Reuse, Target, Trigger,
 };
 use wadoo_signing::policy::Policy;
 use wadoo_signing::statement::Statement;
@@ -90,6 +90,7 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
             request_body: 10_000,
             request_headers: 8192,
         },
+        reuse: Reuse::None,
         pool: PoolNeeds { core_instances: 8, memories: 1, tables: 2, table_elements: 1000 },
         inputs: BTreeMap::new(),
         recipe: none,

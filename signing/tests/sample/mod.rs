@@ -11,7 +11,7 @@ use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::key::SigningKey;
 use wadoo_signing::manifest::{
     App, ComponentDigests, EngineInfo, EngineProfile, Grant, Input, Limits, Manifest, OutgoingHttp,
-    PayloadDigests, PoolNeeds, Target, Trigger,
+    PayloadDigests, PoolNeeds, Reuse, Target, Trigger,
 };
 use wadoo_signing::statement::Statement;
 
@@ -74,6 +74,7 @@ pub(crate) fn manifest(payload: &[u8]) -> Manifest {
             request_body: 16 << 20,
             request_headers: 64 << 10,
         },
+        reuse: Reuse::None,
         pool: PoolNeeds { core_instances: 4, memories: 2, tables: 2, table_elements: 64 },
         inputs: BTreeMap::from([(
             "cart".to_owned(),

@@ -1,0 +1,342 @@
+//! Instances that answer several requests at once (WASI 0.3).
+//!
+//! Owns who runs where. An instance has a task of its own, in which all its requests run; a request waits there
+//! for its turn and here, in its exchange, for its end.
+//!
+//! Invariants: a request that was given up (its time is over, its client left) takes its instance out of use, because a
+//! call cannot be ended alone: the other requests there finish, new ones go elsewhere. What fails in an instance ends the
+//! requests that had begun in it; those that had not begin elsewhere. A request holds its place in `concurrency`
+//! until its instance has really let go of it.
+
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::channel::oneshot;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{sleep, sleep_until};
+use wadoo_signing::manifest::Concurrent;
+use wasmtime::AsContextMut as _;
+use wasmtime::component::Accessor;
+use wasmtime_wasi_http::handler::{Prepared, Proxy};
+
+use crate::app::{App, Slot};
+use crate::guest::{self, Call, Guest};
+use crate::host::Host;
+use crate::instances::Instance;
+use crate::server::Alive;
+
+/// Instances that a request is given to before it counts as failed. Several failing before it began are no accident.
+const MAX_TRIES: u32 = 3;
+
+/// How long a request waits for its turn in an instance before it is given to another: a guest that computes, or
+/// spins, keeps everything else in its instance waiting.
+const BEGIN_WITHIN: Duration = Duration::from_millis(10);
+
+/// The shared instances of one application.
+pub(crate) struct Shared {
+    limits: Concurrent,
+    instances: Mutex<Vec<Arc<Place>>>,
+}
+
+/// One shared instance, as requests see it.
+struct Place {
+    jobs: mpsc::UnboundedSender<Job>,
+    state: Mutex<State>,
+    /// The state changed in a way that may end the instance.
+    changed: Notify,
+    /// A request waited too long for its turn, and the instance has not taken one since.
+    stuck: AtomicBool,
+    /// Why the instance ended, once it has.
+    over: watch::Sender<Option<String>>,
+}
+
+struct State {
+    /// Requests that somebody waits for.
+    running: u32,
+    /// Requests that it was ever given.
+    served: u32,
+    /// No further request is given to it.
+    retired: bool,
+    /// When the last request ended.
+    idle_since: Instant,
+}
+
+/// A request on its way into an instance: the instance takes what is in it, or its exchange takes it back.
+#[derive(Clone)]
+struct Job(Arc<Mutex<Option<Begin>>>);
+
+/// What a request begins with.
+struct Begin {
+    call: Call,
+    held: (Slot, Alive),
+    done: oneshot::Sender<()>,
+}
+
+impl Job {
+    fn take(&self) -> Option<Begin> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(limits: Concurrent) -> Self {
+        Self { limits, instances: Mutex::default() }
+    }
+
+    /// Runs one request in an instance that has room, or in a new one.
+    pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Guest {
+        Box::pin(async move {
+            let mut next = Some((call, (slot, alive)));
+            for left in (0..MAX_TRIES).rev() {
+                let (Some((call, held)), Some(shared)) = (next.take(), app.shared()) else { break };
+                let (done, mut is_done) = oneshot::channel();
+                let stay = shared.enter(&app, Job(Arc::new(Mutex::new(Some(Begin { call, held, done })))));
+                let taken_back = tokio::select! {
+                    biased;
+                    done = &mut is_done => return stay.end(done.is_ok()).await,
+                    _ = stay.place.failure() => stay.job.take(),
+                    () = sleep(BEGIN_WITHIN), if left > 0 => {
+                        stay.job.take().inspect(|_| stay.place.keep_away())
+                    }
+                };
+                match taken_back {
+                    Some(Begin { call, held, .. }) => {
+                        stay.leave();
+                        next = Some((call, held));
+                    }
+                    // It had begun: it ends here, however long that takes.
+                    None => {
+                        let done = is_done.await.is_ok();
+                        return stay.end(done).await;
+                    }
+                }
+            }
+            Err(wasmtime::Error::msg("every instance that was to take it failed before it began"))
+        })
+    }
+
+    /// Gives `job` to the first instance with room. First and not emptiest: others then stay idle and can end.
+    fn enter(&self, app: &Arc<App>, job: Job) -> Stay {
+        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        instances.retain(|place| !place.state().retired);
+        let has_room = |place: &&Arc<Place>| !place.is_stuck() && place.state().running < self.limits.at_once;
+        let found = instances.iter().find(has_room);
+        let place = match found {
+            Some(place) => Arc::clone(place),
+            None => {
+                let place = self.open(app);
+                instances.push(Arc::clone(&place));
+                place
+            }
+        };
+        let mut state = place.state();
+        state.running += 1;
+        state.served += 1;
+        state.retired = state.served >= self.limits.lifetime.requests;
+        drop(state);
+        // Its receiver lives as long as the instance, whose end every stay looks for.
+        let _ = place.jobs.send(job.clone());
+        Stay { place, job, whole: false }
+    }
+
+    /// A new instance, in a task of its own.
+    fn open(&self, app: &Arc<App>) -> Arc<Place> {
+        let (jobs, mut given) = mpsc::unbounded_channel();
+        let state = State { running: 0, served: 0, retired: false, idle_since: Instant::now() };
+        let over = watch::Sender::new(None);
+        let place = Arc::new(Place {
+            jobs,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            stuck: AtomicBool::new(false),
+            over,
+        });
+        let (idle, app, task) =
+            (Duration::from_millis(self.limits.lifetime.idle_ms), Arc::clone(app), Arc::clone(&place));
+        tokio::spawn(async move {
+            let made = Instance::new(&app).await;
+            // An application that was replaced must not live as long as its instances.
+            drop(app);
+            let end = match made {
+                Ok(instance) => task.run(instance, &mut given, idle).await,
+                Err(error) => Err(error),
+            };
+            task.state().retired = true;
+            let reason =
+                end.map_or_else(|error| guest::reason(&error), |()| "its instance was ended".to_owned());
+            task.over.send_replace(Some(reason));
+        });
+        place
+    }
+}
+
+impl Drop for Shared {
+    /// The application was replaced: its instances end with their last requests.
+    fn drop(&mut self) {
+        for place in self.instances.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            place.state().retired = true;
+            place.changed.notify_one();
+        }
+    }
+}
+
+impl Place {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs requests in `instance` until it fails, or is out of use and empty, or idle for too long.
+    async fn run(
+        &self,
+        mut instance: Instance,
+        jobs: &mut mpsc::UnboundedReceiver<Job>,
+        idle: Duration,
+    ) -> wasmtime::Result<()> {
+        let Instance { store, proxy, .. } = &mut instance;
+        let Proxy::P3(service) = &*proxy else {
+            return Err(wasmtime::Error::msg("WASI 0.2 takes one at a time"));
+        };
+        let handler = *service.wasi_http_handler().func_handle().func();
+        // Whether the instance has done what it could do without waiting since it took a request. Taking the next one
+        // only then keeps requests that were answered, and have something left to do, from piling up behind new ones.
+        let settled = AtomicBool::new(true);
+        let mut run = pin!(store.run_concurrent(async |accessor: &Accessor<Host>| {
+            let mut running = FuturesUnordered::new();
+            loop {
+                let next = poll_fn(|context| {
+                    self.stuck.store(false, Ordering::Relaxed);
+                    ready!(accessor.poll_ready_for_concurrent_call(handler, context));
+                    if !settled.load(Ordering::Relaxed) {
+                        return Poll::Pending;
+                    }
+                    let job = ready!(jobs.poll_recv(context));
+                    settled.store(false, Ordering::Relaxed);
+                    Poll::Ready(job)
+                });
+                tokio::select! {
+                    Some(result) = running.next(), if !running.is_empty() => result?,
+                    Some(job) = next => running.extend(job.take().map(|begin| handle(accessor, proxy, begin))),
+                }
+            }
+        }));
+        let run = poll_fn(|context| match run.as_mut().poll(context) {
+            Poll::Pending if !settled.swap(true, Ordering::Relaxed) => run.as_mut().poll(context),
+            poll => poll,
+        });
+        tokio::select! {
+            biased;
+            result = run => result?,
+            // Beside the instance and not in it: a guest that spins keeps everything in its store waiting.
+            () = self.ended(idle) => Ok(()),
+        }
+    }
+
+    /// Resolves when nobody waits for a request in it and none will come, or none came for `idle`.
+    async fn ended(&self, idle: Duration) {
+        loop {
+            let deadline = {
+                let state = self.state();
+                match (state.running, state.retired) {
+                    (0, true) => return,
+                    (0, false) => state.idle_since.checked_add(idle),
+                    _ => None,
+                }
+            };
+            let over = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = over => {
+                    let mut state = self.state();
+                    // A request may have come in the meantime.
+                    state.retired = state.retired || state.running == 0;
+                }
+            }
+        }
+    }
+
+    /// Why the instance ended; waits until it has.
+    async fn failure(&self) -> wasmtime::Error {
+        let mut over = self.over.subscribe();
+        let reason = over.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        wasmtime::Error::msg(reason.unwrap_or_default())
+    }
+
+    /// Requests go elsewhere until it takes one again.
+    fn keep_away(&self) {
+        self.stuck.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+}
+
+/// A request's stay in an instance. Dropped before it is over, it takes the instance out of use.
+struct Stay {
+    place: Arc<Place>,
+    job: Job,
+    /// Nothing of the request is left in the instance.
+    whole: bool,
+}
+
+impl Stay {
+    /// The request had begun and is over: it is `done`, or the instance failed with it.
+    async fn end(mut self, done: bool) -> wasmtime::Result<()> {
+        self.whole = done;
+        if done { Ok(()) } else { Err(self.place.failure().await) }
+    }
+
+    /// The request has not begun here.
+    fn leave(mut self) {
+        self.whole = true;
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let whole = self.whole || self.job.take().is_some();
+        let mut state = self.place.state();
+        state.running -= 1;
+        state.idle_since = Instant::now();
+        state.retired = state.retired || !whole;
+        if state.running == 0 {
+            self.place.changed.notify_one();
+        }
+    }
+}
+
+/// One request in an instance, from its head to the end of its body.
+async fn handle(accessor: &Accessor<Host>, proxy: &Proxy, begin: Begin) -> wasmtime::Result<()> {
+    let Begin { call: Call { request, answer, body_ended, failed }, held, done } = begin;
+    let mut unfinished = Unfinished(Some(failed));
+    let prepared = accessor
+        .with(|mut access| Prepared::new(access.as_context_mut(), proxy, request, Host::http_03, answer))?;
+    prepared.run(accessor, pending()).await?;
+    let _ = body_ended.await;
+    unfinished.0 = None;
+    drop(held);
+    let _ = done.send(());
+    Ok(())
+}
+
+/// Says so when a request is dropped before its end: a body whose store is gone looks finished.
+struct Unfinished(Option<Arc<AtomicBool>>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(failed) = &self.0 {
+            failed.store(true, Ordering::Release);
+        }
+    }
+}

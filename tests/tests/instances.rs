@@ -1,0 +1,160 @@
+//! How requests share instances: a guest that counts its requests shows it, and one that misbehaves what it costs the
+//! others.
+
+use std::thread;
+use std::time::Duration;
+
+use wadoo_tests::binaries::workspace;
+use wadoo_tests::scratch::Scratch;
+use wadoo_tests::server::Server;
+
+/// The two guests with the same paths.
+const GUESTS: [&str; 2] = ["hostile-02", "hostile-03"];
+
+/// Serves `guest` with `instances` in its recipe.
+fn serve(scratch: &Scratch, guest: &str, instances: &str, limits: &str) -> Server {
+    let wasm = std::fs::read(workspace().join(format!("tests/guests/{guest}.wasm"))).unwrap();
+    scratch.write("guest.wasm", wasm);
+    let recipe = scratch.write(
+        "recipe.toml",
+        format!(
+            "recipe = 1\n\n[app]\nname = \"guest\"\nversion = \"1.0.0\"\n\n[components.guest]\npath = \"guest.wasm\"\n\n\
+             [limits]\n{limits}\n\n[instances]\n{instances}\n"
+        ),
+    );
+    let artifact = scratch.compose(&recipe);
+    let server = Server::start(scratch.launcher().arg(artifact).args(["--addr", "127.0.0.1:0"]));
+    // The pool takes over soon after the start, and its instances are new ones.
+    thread::sleep(Duration::from_millis(500));
+    server
+}
+
+/// Which request of its instance this one is.
+fn count(server: &Server) -> u32 {
+    let answer = server.get("/count");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    String::from_utf8(answer.body).unwrap().trim().parse().unwrap()
+}
+
+/// Sends a request from a thread of its own, and waits until it is on its way.
+fn start(server: &Server, path: &'static str) -> thread::JoinHandle<u16> {
+    let address = server.address;
+    let handle = thread::spawn(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+        text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    });
+    thread::sleep(Duration::from_millis(300));
+    handle
+}
+
+#[test]
+fn an_instance_for_each_request_is_the_default() {
+    for guest in GUESTS {
+        let scratch = Scratch::new();
+        let server = serve(&scratch, guest, "reuse = \"none\"", "");
+        assert_eq!([count(&server), count(&server), count(&server)], [1, 1, 1]);
+    }
+}
+
+#[test]
+fn an_instance_answers_one_request_after_the_other_until_its_last() {
+    for guest in GUESTS {
+        let scratch = Scratch::new();
+        let server = serve(&scratch, guest, "reuse = \"serial\"\nmax-requests = 3", "");
+        let counts: Vec<u32> = (0..7).map(|_| count(&server)).collect();
+        assert_eq!(counts, [1, 2, 3, 1, 2, 3, 1]);
+    }
+}
+
+#[test]
+fn requests_at_the_same_time_have_instances_of_their_own_where_reuse_is_serial() {
+    for guest in GUESTS {
+        let scratch = Scratch::new();
+        let server = serve(&scratch, guest, "reuse = \"serial\"", "");
+        let sleeping = start(&server, "/sleep?ms=1500");
+        assert_eq!([count(&server), count(&server)], [1, 2]);
+        assert_eq!(sleeping.join().unwrap(), 200);
+        // The one that was used last comes first: it slept, so this is its second request.
+        assert_eq!(count(&server), 2);
+    }
+}
+
+#[test]
+fn an_instance_that_waits_too_long_is_ended() {
+    for (guest, reuse) in [("hostile-02", "serial"), ("hostile-03", "serial"), ("hostile-03", "concurrent")] {
+        let scratch = Scratch::new();
+        let server = serve(&scratch, guest, &format!("reuse = \"{reuse}\"\nidle = \"1s\""), "");
+        assert_eq!([count(&server), count(&server)], [1, 2]);
+        thread::sleep(Duration::from_millis(2500));
+        assert_eq!(count(&server), 1, "{guest} {reuse}");
+    }
+}
+
+#[test]
+fn an_instance_in_which_something_failed_is_not_used_again() {
+    for (guest, reuse) in [("hostile-02", "serial"), ("hostile-03", "serial"), ("hostile-03", "concurrent")] {
+        let scratch = Scratch::new();
+        let server = serve(&scratch, guest, &format!("reuse = \"{reuse}\""), "timeout = \"1s\"");
+        for (path, status) in [("/trap", 500), ("/exit", 500), ("/spin", 504), ("/sleep?ms=60000", 504)] {
+            count(&server);
+            assert_eq!(count(&server), 2, "{guest} {reuse} before {path}");
+            assert_eq!(server.get(path).status, status, "{guest} {reuse} {path}");
+            assert_eq!(count(&server), 1, "{guest} {reuse} after {path}");
+            // The next path begins with a new instance.
+            assert_eq!(server.get("/trap").status, 500);
+        }
+    }
+}
+
+#[test]
+fn requests_share_an_instance_where_reuse_is_concurrent() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, "hostile-03", "reuse = \"concurrent\"\nmax-concurrent = 2", "");
+    let sleeping = start(&server, "/sleep?ms=3000");
+    assert_eq!(count(&server), 2);
+    let also = start(&server, "/sleep?ms=2000");
+    // No room there any more.
+    assert_eq!(count(&server), 1);
+    assert_eq!((sleeping.join().unwrap(), also.join().unwrap()), (200, 200));
+}
+
+#[test]
+fn a_trap_takes_with_it_what_shares_its_instance_and_nothing_else() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, "hostile-03", "reuse = \"concurrent\"\nmax-concurrent = 2", "");
+    let beside = start(&server, "/sleep?ms=20000");
+    let elsewhere = [start(&server, "/sleep?ms=4000"), start(&server, "/sleep?ms=3000")];
+    // `beside` and the first of `elsewhere` share the first instance, the other has the second one with this.
+    assert_eq!(server.get("/trap").status, 500);
+    assert_eq!(elsewhere.map(|handle| handle.join().unwrap()), [200, 500]);
+    drop(beside);
+    assert_eq!(server.get("/ok").status, 200);
+}
+
+#[test]
+fn a_request_that_runs_out_of_time_leaves_the_others_in_its_instance_alone() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, "hostile-03", "reuse = \"concurrent\"", "timeout = \"3s\"");
+    let never = start(&server, "/never-answer");
+    thread::sleep(Duration::from_millis(1200));
+    let beside = start(&server, "/sleep?ms=2500");
+    assert_eq!(never.join().unwrap(), 504);
+    assert_eq!(count(&server), 1, "new requests go elsewhere");
+    assert_eq!(beside.join().unwrap(), 200);
+}
+
+#[test]
+fn requests_that_have_not_begun_go_elsewhere_when_a_guest_spins() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, "hostile-03", "reuse = \"concurrent\"", "timeout = \"5s\"");
+    let spinning = start(&server, "/spin");
+    for _ in 0..5 {
+        assert_eq!(server.get("/ok").status, 200);
+    }
+    assert!(!spinning.is_finished(), "the others did not wait for it");
+    assert_eq!(spinning.join().unwrap(), 504);
+}
