@@ -1,7 +1,7 @@
 //! Exec → first response of the launcher, beside a bare hyper server and `wasmtime serve`, in one run.
 //!
-//! `cargo bench -p wadoo-benches --bench startup`. Every server is started in turn, round after round, so
-//! that a machine whose speed drifts hurts all alike. `RUNS=100` sets the number of rounds (30 at least).
+//! `cargo bench -p wadoo-benches --bench startup`. Each server has one core and its client another (where there are
+//! two). Every server is started in turn, round after round, so that a machine whose speed drifts hurts all alike. `RUNS=100` sets the number of rounds (30 at least).
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use wadoo_benches::build::{self, Linkage};
+use wadoo_benches::artifacts::Workshop;
+use wadoo_benches::build::Linkage;
+use wadoo_benches::cores::Cores;
 use wadoo_benches::figures::Series;
 use wadoo_benches::process::{self, Start};
 
@@ -23,9 +25,9 @@ struct Contender {
 }
 
 impl Contender {
-    fn start(&self) -> Start {
+    fn start(&self, cores: Cores) -> Start {
         let address = process::free_address();
-        process::start(&mut (self.command)(address), address)
+        process::start(&mut (self.command)(address), address, cores)
     }
 }
 
@@ -67,8 +69,8 @@ fn print_phases(all: &[(Contender, Phases)]) {
 
 fn main() {
     let runs = std::env::var("RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(30).max(30);
-    let scratch = tempfile::tempdir().expect("a folder can be made");
-    let artifacts = Artifacts::compose(scratch.path());
+    let cores = Cores::of_process();
+    let artifacts = Artifacts::compose();
     let mut contenders = contenders(&artifacts);
     let mut phases = [("0.2", &artifacts.hello_02), ("0.3", &artifacts.hello_03)].map(|(name, artifact)| {
         let flags = &["--map-in-place", "--timings"];
@@ -76,7 +78,7 @@ fn main() {
     });
     for round in 0..=runs {
         for contender in &mut contenders {
-            let start = contender.start();
+            let start = contender.start(cores);
             // The first round warms the page cache and is not counted.
             if round > 0 {
                 contender.series.push(start.first_byte);
@@ -84,7 +86,7 @@ fn main() {
             }
         }
         for (contender, phases) in &mut phases {
-            let start = contender.start();
+            let start = contender.start(cores);
             if round > 0 {
                 phases.push(&start.stderr);
             }
@@ -97,7 +99,7 @@ fn main() {
 
 /// The files that are served.
 struct Artifacts {
-    home: PathBuf,
+    workshop: Workshop,
     launcher: PathBuf,
     launcher_dynamic: PathBuf,
     bare: PathBuf,
@@ -108,41 +110,19 @@ struct Artifacts {
 }
 
 impl Artifacts {
-    fn compose(folder: &Path) -> Self {
-        let wadoo = build::release("wadoo", "wadoo");
-        let home = folder.join("home");
-        std::fs::create_dir(&home).expect("a folder can be made");
-        let compose = |recipe: &str, name: &str| {
-            let status = Command::new(&wadoo)
-                .args(["--quiet", "compose", "--emit", "both", "-o"])
-                .arg(folder)
-                .arg(build::workspace().join("recipes").join(recipe))
-                .env("HOME", &home)
-                .env_remove("XDG_CONFIG_HOME")
-                .env_remove("CI")
-                .env_remove("WADOO_TRUST")
-                .stdout(std::process::Stdio::null())
-                .status()
-                .expect("wadoo starts");
-            assert!(status.success(), "wadoo cannot compose {recipe}");
-            folder.join(name).with_extension("cwasm")
-        };
-        let hello_02 = compose("hello-02", "hello-02");
-        let hello_03 = compose("hello", "hello");
-        let wasmtime = wasmtime(folder, &hello_02.with_extension("wasm"));
-        let install = |package: &str, binary: &str, linkage: Linkage| {
-            let name = format!("{binary}-{linkage:?}");
-            copy(&build::dist(package, binary, linkage), &folder.join(name))
-        };
+    fn compose() -> Self {
+        let workshop = Workshop::new();
+        let hello_02 = workshop.compose("hello-02", "");
+        let hello_03 = workshop.compose("hello", "");
         Self {
-            launcher: install("wadoo-launcher", "launcher", Linkage::Static),
-            launcher_dynamic: install("wadoo-launcher", "launcher", Linkage::Dynamic),
-            bare: install("wadoo-benches", "bare-hyper", Linkage::Static),
-            bare_dynamic: install("wadoo-benches", "bare-hyper", Linkage::Dynamic),
-            home,
+            wasmtime: workshop.wasmtime(&hello_02.with_extension("wasm")),
+            launcher: workshop.install("wadoo-launcher", "launcher", Linkage::Static),
+            launcher_dynamic: workshop.install("wadoo-launcher", "launcher", Linkage::Dynamic),
+            bare: workshop.install("wadoo-benches", "bare-hyper", Linkage::Static),
+            bare_dynamic: workshop.install("wadoo-benches", "bare-hyper", Linkage::Dynamic),
+            workshop,
             hello_02,
             hello_03,
-            wasmtime,
         }
     }
 
@@ -158,29 +138,6 @@ impl Artifacts {
             println!("{name:<34} {:>8.2} MiB", length as f64 / f64::from(1 << 20));
         }
     }
-}
-
-/// Every binary is started as installed: copied. What a linker wrote lies in single pages of the page cache, what was
-/// copied in larger pieces, and starts sooner.
-fn copy(from: &Path, to: &Path) -> PathBuf {
-    std::fs::copy(from, to).expect("there is room for a copy");
-    to.to_owned()
-}
-
-/// The peer, if it is on the path, and the same component compiled by it.
-fn wasmtime(folder: &Path, component: &Path) -> Option<(PathBuf, PathBuf)> {
-    let output = folder.join("peer.cwasm");
-    let status = Command::new("wasmtime")
-        .args(["compile", "-o"])
-        .arg(&output)
-        .arg(component)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .ok()?;
-    let folders = std::env::var_os("PATH")?;
-    let found =
-        std::env::split_paths(&folders).map(|folder| folder.join("wasmtime")).find(|path| path.is_file())?;
-    status.success().then(|| (copy(&found, &folder.join("wasmtime")), output))
 }
 
 fn contenders(artifacts: &Artifacts) -> Vec<Contender> {
@@ -253,7 +210,7 @@ fn launcher(
     artifact: &Path,
     flags: &'static [&'static str],
 ) -> Contender {
-    let (binary, artifact, home) = (binary.to_owned(), artifact.to_owned(), artifacts.home.clone());
+    let (binary, artifact, home) = (binary.to_owned(), artifact.to_owned(), artifacts.workshop.home());
     Contender {
         name: name.to_owned(),
         command: Box::new(move |address| {

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::cores::Cores;
+
 /// No server of these benches needs as long.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
 
@@ -33,10 +35,10 @@ pub fn free_address() -> SocketAddr {
 /// # Panics
 ///
 /// The command does not start, or does not answer in time.
-pub fn start(command: &mut Command, address: SocketAddr) -> Start {
+pub fn start(command: &mut Command, address: SocketAddr, cores: Cores) -> Start {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let begin = Instant::now();
-    let mut child = command.spawn().expect("the command starts");
+    let mut child = cores.on_server(|| command.spawn().expect("the command starts"));
     let mut stream = connect(&mut child, address, begin);
     stream.write_all(b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n").expect("the server reads");
     stream.read_exact(&mut [0]).expect("the server answers");
