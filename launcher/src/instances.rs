@@ -54,7 +54,10 @@ impl Idle {
 
     /// The one that was used last: its memory is the likeliest to be in a cache.
     pub(crate) fn take(&self) -> Option<Instance> {
-        self.lock().pop().map(|(instance, _)| instance)
+        let (mut instance, _) = self.lock().pop()?;
+        // The epoch went on while it waited, and its guest would yield at once.
+        instance.store.set_epoch_deadline(1);
+        Some(instance)
     }
 
     /// Keeps an instance of `app` that has answered its request, unless that was its last.
