@@ -20,9 +20,13 @@ pub mod trusting;
 pub mod verify;
 
 #[cfg(feature = "serve")]
+pub mod activation;
+#[cfg(feature = "serve")]
 pub mod app;
 #[cfg(feature = "serve")]
 mod body;
+#[cfg(feature = "serve")]
+mod clients;
 #[cfg(feature = "serve")]
 pub mod command;
 #[cfg(feature = "serve")]
@@ -34,7 +38,11 @@ mod guest;
 #[cfg(feature = "serve")]
 mod host;
 #[cfg(feature = "serve")]
+pub mod limits;
+#[cfg(feature = "serve")]
 pub mod linker;
+#[cfg(feature = "serve")]
+pub mod listen;
 #[cfg(feature = "serve")]
 pub mod log;
 #[cfg(feature = "serve")]
@@ -46,4 +54,8 @@ mod problem;
 #[cfg(feature = "serve")]
 pub mod server;
 #[cfg(feature = "serve")]
+mod socket;
+#[cfg(feature = "serve")]
 mod ticker;
+#[cfg(feature = "serve")]
+pub mod tls;

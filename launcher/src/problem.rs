@@ -13,6 +13,12 @@ use http_body_util::Full;
 /// Why the application does not answer a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
+    /// The client stopped sending the head.
+    HeadStalled(Duration),
+    /// The path and query are longer than the limit.
+    UriTooLong(u32),
+    /// The head has more fields than the limit.
+    TooManyFields(u32),
     /// The client stopped sending the body.
     BodyStalled(Duration),
     /// The body is longer than the limit.
@@ -37,7 +43,9 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 impl Problem {
     fn status(self) -> StatusCode {
         match self {
-            Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadStalled(_) | Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
+            Self::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadHost => StatusCode::BAD_REQUEST,
@@ -50,6 +58,9 @@ impl Problem {
 
     fn detail(self) -> String {
         match self {
+            Self::HeadStalled(limit) => format!("the request's head did not end within {}", seconds(limit)),
+            Self::UriTooLong(limit) => format!("the request's path and query are longer than {limit} bytes"),
+            Self::TooManyFields(limit) => format!("the request's head has more than {limit} fields"),
             Self::BodyStalled(pause) => format!("no byte of the request's body came for {}", seconds(pause)),
             Self::BodyTooLarge(limit) => format!("the request's body is longer than {limit} bytes"),
             Self::HeadTooLarge(limit) => format!("the request's head is longer than {limit} bytes"),
@@ -66,7 +77,10 @@ impl Problem {
     /// Whether the rest of the request is not worth reading, so that the connection cannot be used again.
     fn closes(self) -> bool {
         match self {
-            Self::BodyStalled(_)
+            Self::HeadStalled(_)
+            | Self::UriTooLong(_)
+            | Self::TooManyFields(_)
+            | Self::BodyStalled(_)
             | Self::BodyTooLarge(_)
             | Self::HeadTooLarge(_)
             | Self::BadHost
@@ -75,17 +89,30 @@ impl Problem {
         }
     }
 
-    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+    /// The bytes of an HTTP/1.1 response, for a client whose request never began.
+    pub(crate) fn into_http1(self) -> String {
+        let (status, body) = (self.status(), self.body());
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn body(self) -> String {
         let status = self.status();
         // Nothing in it needs escaping: numbers and our own words.
-        let body = format!(
+        format!(
             "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"detail\":\"{}\"}}\n",
             status.canonical_reason().unwrap_or("Error"),
             status.as_u16(),
             self.detail(),
-        );
-        let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = status;
+        )
+    }
+
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.body())));
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self == Self::Busy {
