@@ -62,7 +62,7 @@ impl From<StartError> for Report {
                 Self::new(Exit::Incompatible, format!("cannot run `{app}`: its memory limit is too small"))
                     .because(format!("a memory of the payload starts with {needs} bytes"))
                     .because(format!("`limits.memory` is {limit} bytes"))
-                    .hint("raise `memory` under `[limits]` in the recipe and compose again")
+                    .hint("raise `memory` under `[limits]` in the recipe and compose again, and `--limit memory` if it is given")
             }
             StartError::Ticker(error) => Self::new(Exit::HostResource, "cannot start a thread")
                 .because(error.to_string())
