@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ pub(crate) struct Clients {
     room: Arc<Semaphore>,
     most: u32,
     most_per_address: u32,
+    most_requests: u32,
     table: Mutex<Table>,
 }
 
@@ -43,8 +45,15 @@ pub(crate) struct Clients {
 struct Table {
     next: u64,
     seats: HashMap<u64, Arc<Seat>>,
-    addresses: HashMap<IpAddr, u32>,
+    addresses: HashMap<IpAddr, Address>,
     told: Option<Instant>,
+}
+
+/// What the connections of one address have together.
+#[derive(Default)]
+struct Address {
+    connections: u32,
+    requests: Arc<AtomicU32>,
 }
 
 /// Why a connection is not taken.
@@ -57,6 +66,7 @@ impl Clients {
             room: Arc::new(Semaphore::new(limits.connections as usize)),
             most: limits.connections,
             most_per_address: limits.connections_per_address,
+            most_requests: limits.requests_per_address,
             table: Mutex::default(),
         })
     }
@@ -92,9 +102,10 @@ impl Clients {
     ) -> Result<Seated, Crowded> {
         let address = peer.map(network);
         let mut table = self.lock();
+        let mut requests = None;
         if let Some(address) = address {
             let most = self.most_per_address;
-            if table.addresses.get(&address).is_some_and(|count| *count >= most) {
+            if table.addresses.get(&address).is_some_and(|there| there.connections >= most) {
                 let from_there = |seat: &Seat| seat.address == Some(address);
                 let closed = table.close_idle((most / PART + 1) as usize, from_there);
                 let what = if closed > 0 { "closing idle connections" } else { "refusing connections" };
@@ -103,11 +114,13 @@ impl Clients {
                     return Err(Crowded);
                 }
             }
-            *table.addresses.entry(address).or_default() += 1;
+            let there = table.addresses.entry(address).or_default();
+            there.connections += 1;
+            requests = Some((Arc::clone(&there.requests), self.most_requests));
         }
         let number = table.next;
         table.next += 1;
-        let seat = Arc::new(Seat::new(address));
+        let seat = Arc::new(Seat::new(address, requests));
         table.seats.insert(number, Arc::clone(&seat));
         Ok(Seated { seat, number, clients: Arc::clone(self), _permit: permit })
     }
@@ -147,10 +160,11 @@ impl Table {
     fn remove(&mut self, number: u64) -> Option<Arc<Seat>> {
         let seat = self.seats.remove(&number)?;
         if let Some(address) = seat.address
-            && let Some(count) = self.addresses.get_mut(&address)
+            && let Some(there) = self.addresses.get_mut(&address)
         {
-            *count -= 1;
-            if *count == 0 {
+            there.connections -= 1;
+            // A connection that was closed for want of room has no request running.
+            if there.connections == 0 {
                 self.addresses.remove(&address);
             }
         }
@@ -182,6 +196,8 @@ impl Drop for Seated {
 /// What one connection is doing.
 pub(crate) struct Seat {
     address: Option<IpAddr>,
+    /// The requests of its address that are running, and how many may.
+    requests: Option<(Arc<AtomicU32>, u32)>,
     state: Mutex<State>,
     closed: Notify,
 }
@@ -198,9 +214,9 @@ struct State {
 }
 
 impl Seat {
-    fn new(address: Option<IpAddr>) -> Self {
+    fn new(address: Option<IpAddr>, requests: Option<(Arc<AtomicU32>, u32)>) -> Self {
         let state = State { since: Instant::now(), running: 0, begun: 0, given_up: 0, head: false };
-        Self { address, state: Mutex::new(state), closed: Notify::new() }
+        Self { address, requests, state: Mutex::new(state), closed: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -237,7 +253,16 @@ impl Seat {
         state.running += 1;
         state.begun = state.begun.saturating_add(1);
         state.head = false;
+        if let Some((running, _)) = &self.requests {
+            running.fetch_add(1, Ordering::Relaxed);
+        }
         Busy { seat: Arc::clone(self), finished: false }
+    }
+
+    /// How many requests of this address may run, if more are running, those that have begun here included.
+    pub(crate) fn crowded(&self) -> Option<u32> {
+        let (running, most) = self.requests.as_ref()?;
+        (running.load(Ordering::Relaxed) > *most).then_some(*most)
     }
 
     pub(crate) fn is_unused(&self) -> bool {
@@ -288,6 +313,9 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        if let Some((running, _)) = &self.seat.requests {
+            running.fetch_sub(1, Ordering::Relaxed);
+        }
         let mut state = self.seat.lock();
         state.running -= 1;
         if state.running == 0 {
@@ -375,7 +403,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deadline_counts_from_the_first_byte_of_a_head_or_from_the_last_response() {
         let limits = ConnectionLimits::default();
-        let seat = Arc::new(Seat::new(None));
+        let seat = Arc::new(Seat::new(None, None));
         let begin = Instant::now();
         assert_eq!(seat.deadline(&limits, true), Some((begin + limits.head_timeout, Waiting::Anything)));
         tokio::time::advance(Duration::from_secs(1)).await;

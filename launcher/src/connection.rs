@@ -25,7 +25,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use wasmtime_wasi_http::Error;
 
-use crate::app::App;
 use crate::clients::{Busy, Seat, Seated, Waiting};
 use crate::exchange::{self, ResponseBody};
 use crate::limits::ConnectionLimits;
@@ -149,7 +148,7 @@ struct Connection {
 
 impl Connection {
     async fn http1(self, stream: Stream) {
-        let Common { switch, alive, limits, .. } = &self.common;
+        let Common { switch, limits, .. } = &self.common;
         let mut phase = self.common.phase.clone();
         let secure = stream.is_secure();
         let app = switch.current();
@@ -166,7 +165,7 @@ impl Connection {
             let mut busy = self.seat.begin();
             // Nothing can be given up but with the whole connection.
             busy.finish();
-            let answer = answer(&self.socket, switch, alive, limits, secure, request);
+            let answer = self.answer(secure, request);
             async move {
                 let response = answer.await;
                 Ok::<_, Infallible>(response.map(|body| Counted { body, _busy: busy }))
@@ -203,7 +202,7 @@ impl Connection {
     }
 
     async fn http2(self, stream: Stream) {
-        let Common { switch, alive, limits, .. } = &self.common;
+        let Common { switch, limits, .. } = &self.common;
         let mut phase = self.common.phase.clone();
         let secure = stream.is_secure();
         let app = switch.current();
@@ -226,7 +225,7 @@ impl Connection {
             let busy = self.seat.begin();
             let longest = switch.current().body_timeout();
             let head = request.method() == Method::HEAD;
-            let answer = answer(&self.socket, switch, alive, limits, secure, request);
+            let answer = self.answer(secure, request);
             let sending = sending.clone();
             async move {
                 let response = answer.await;
@@ -265,6 +264,25 @@ impl Connection {
         }
     }
 
+    /// Hands a request to the application that is current.
+    fn answer(
+        &self,
+        secure: bool,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Response<ResponseBody>> + Send + use<> {
+        let Common { switch, alive, limits, .. } = &self.common;
+        let crowded = self.seat.crowded().map_or(Ok(()), |most| Err(Problem::Crowded(most)));
+        let settled =
+            crowded.and_then(|()| check(limits, &request)).and_then(|()| settle(&mut request, secure));
+        let (app, alive, socket) = (switch.current(), alive.clone(), Arc::clone(&self.socket));
+        async move {
+            match settled {
+                Ok(()) => exchange::answer(app, alive, request, move || socket.local()).await,
+                Err(problem) => problem.into_response().map(ResponseBody::Own),
+            }
+        }
+    }
+
     /// What was waited for in vain, or when to ask again.
     fn overdue(&self, heads: bool) -> Result<Waiting, Instant> {
         let limits = &self.common.limits;
@@ -281,25 +299,6 @@ impl Connection {
 
 /// Fields that hyper takes of a head of HTTP/1.1 without asking for memory.
 const HYPER_FIELDS: usize = 100;
-
-/// Hands a request to the application that is current.
-fn answer(
-    socket: &Arc<Socket>,
-    switch: &Switch,
-    alive: &Alive,
-    limits: &ConnectionLimits,
-    secure: bool,
-    mut request: Request<Incoming>,
-) -> impl Future<Output = Response<ResponseBody>> + Send + 'static {
-    let settled = check(limits, &request).and_then(|()| settle(&mut request, secure));
-    let (app, alive, socket): (Arc<App>, _, _) = (switch.current(), alive.clone(), Arc::clone(socket));
-    async move {
-        match settled {
-            Ok(()) => exchange::answer(app, alive, request, move || socket.local()).await,
-            Err(problem) => problem.into_response().map(ResponseBody::Own),
-        }
-    }
-}
 
 /// What can be refused for every application alike.
 fn check<B>(limits: &ConnectionLimits, request: &Request<B>) -> Result<(), Problem> {

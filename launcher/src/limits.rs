@@ -15,6 +15,10 @@ pub const MAX_CONNECTIONS: u32 = 8192;
 /// Connections that are open at a time from one address (of IPv6, one network of 64 bits).
 pub const MAX_CONNECTIONS_PER_ADDRESS: u32 = 1024;
 
+/// Requests that run at a time from one address, those that wait for their turn included. Not limited unless an operator
+/// does: behind a proxy all requests come from one address.
+pub const MAX_REQUESTS_PER_ADDRESS: u32 = u32::MAX;
+
 /// From the first byte of a request's head, or of a connection, to the head's last byte.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -37,9 +41,10 @@ pub const MAX_URI_BYTES: u32 = 8192;
 pub const LONGEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The names of all limits, as `--limit` takes them.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 16] = [
     "connections",
     "connections-per-address",
+    "requests-per-address",
     "head-timeout",
     "idle-timeout",
     "handshake-timeout",
@@ -62,6 +67,8 @@ pub struct ConnectionLimits {
     pub connections: u32,
     /// See [`MAX_CONNECTIONS_PER_ADDRESS`].
     pub connections_per_address: u32,
+    /// See [`MAX_REQUESTS_PER_ADDRESS`].
+    pub requests_per_address: u32,
     /// See [`HEAD_TIMEOUT`].
     pub head_timeout: Duration,
     /// See [`IDLE_TIMEOUT`].
@@ -81,6 +88,7 @@ impl Default for ConnectionLimits {
         Self {
             connections: MAX_CONNECTIONS,
             connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
+            requests_per_address: MAX_REQUESTS_PER_ADDRESS,
             head_timeout: HEAD_TIMEOUT,
             idle_timeout: IDLE_TIMEOUT,
             handshake_timeout: HANDSHAKE_TIMEOUT,
@@ -175,6 +183,7 @@ pub fn set(
     match name {
         "connections" => connection.connections = value.count(1_000_000)?,
         "connections-per-address" => connection.connections_per_address = value.count(1_000_000)?,
+        "requests-per-address" => connection.requests_per_address = value.count(1_000_000)?,
         "head-timeout" => connection.head_timeout = value.time()?,
         "idle-timeout" => connection.idle_timeout = value.time()?,
         "handshake-timeout" => connection.handshake_timeout = value.time()?,

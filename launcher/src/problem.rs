@@ -33,6 +33,8 @@ pub(crate) enum Problem {
     Failed,
     /// As many requests as allowed are running, and none ended soon.
     Busy,
+    /// As many requests as allowed are running from the client's address.
+    Crowded(u32),
     /// The application did not answer in time.
     TimedOut(Duration),
 }
@@ -51,7 +53,7 @@ impl Problem {
             Self::BadHost => StatusCode::BAD_REQUEST,
             Self::NoTunnel => StatusCode::NOT_IMPLEMENTED,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -70,6 +72,7 @@ impl Problem {
             Self::NoTunnel => "this server opens no tunnels".to_owned(),
             Self::Failed => "the application failed".to_owned(),
             Self::Busy => "the application is handling as many requests as it may".to_owned(),
+            Self::Crowded(limit) => format!("this address has more than {limit} requests running"),
             Self::TimedOut(limit) => format!("the application did not answer within {}", seconds(limit)),
         }
     }
@@ -85,7 +88,7 @@ impl Problem {
             | Self::HeadTooLarge(_)
             | Self::BadHost
             | Self::NoTunnel => true,
-            Self::Failed | Self::Busy | Self::TimedOut(_) => false,
+            Self::Failed | Self::Busy | Self::Crowded(_) | Self::TimedOut(_) => false,
         }
     }
 
@@ -115,7 +118,7 @@ impl Problem {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self == Self::Busy {
+        if matches!(self, Self::Busy | Self::Crowded(_)) {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
         if self.closes() {

@@ -31,6 +31,9 @@ const UNREAD_PAUSE: Duration = Duration::from_millis(250);
 /// TLS 1.2.
 const GOODBYE_BYTES: usize = 5 + 8 + 2 + 16;
 
+/// Reads in a row after which other connections have their turn. What comes in one read can be hundreds of frames.
+const READS_IN_A_TURN: u32 = 4;
+
 /// The socket of a client.
 pub(crate) enum Socket {
     Tcp(TcpStream),
@@ -230,12 +233,13 @@ pub(crate) struct ClientIo {
     stream: TokioIo<Stream>,
     pause: Pause,
     seat: Arc<Seat>,
+    reads: u32,
 }
 
 impl ClientIo {
     /// `longest` is how long the client may take nothing.
     pub(crate) fn new(stream: Stream, longest: Duration, seat: Arc<Seat>) -> Self {
-        Self { stream: TokioIo::new(stream), pause: Pause::new(longest), seat }
+        Self { stream: TokioIo::new(stream), pause: Pause::new(longest), seat, reads: 0 }
     }
 
     /// Writes the last bytes that the client gets, as far as there is room for them.
@@ -265,9 +269,17 @@ impl Read for ClientIo {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.reads == READS_IN_A_TURN {
+            self.reads = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         if poll.is_ready() {
+            self.reads += 1;
             self.seat.heard();
+        } else {
+            self.reads = 0;
         }
         poll
     }

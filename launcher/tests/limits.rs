@@ -168,6 +168,20 @@ fn connections_per_address() {
     );
 }
 
+#[test]
+fn requests_per_address() {
+    let running = with(&["requests-per-address=2", "concurrency=4"]);
+    let mut held: Vec<_> = (0..2).map(|_| busy(&running)).collect();
+    let refused = running.get("/o");
+    assert!(refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+    assert_problem(&refused, 503);
+    held[0].write_all(b"hello").unwrap();
+    assert!(rest(held.swap_remove(0)).starts_with("HTTP/1.1 200 OK"));
+    assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+    drop(held);
+    drain(running);
+}
+
 /// The frame that begins an HTTP/2 connection, without settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
