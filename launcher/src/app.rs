@@ -32,7 +32,7 @@ use crate::ticker::{Running, Ticker};
 /// How long a request waits for a slot before it is refused.
 pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
 
-/// Requests that may wait for a slot. Each holds a connection and a head; its body is not read yet.
+/// Requests that may wait for a slot unless the operator says otherwise. Each holds a connection and a head; its body is not read yet.
 pub const MAX_WAITING: u32 = 1024;
 
 /// Why an application cannot be started although it was verified.
@@ -64,7 +64,7 @@ impl From<StartError> for Report {
                 Self::new(Exit::Incompatible, format!("cannot run `{app}`: its memory limit is too small"))
                     .because(format!("a memory of the payload starts with {needs} bytes"))
                     .because(format!("`limits.memory` is {limit} bytes"))
-                    .hint("raise `memory` under `[limits]` in the recipe and compose again")
+                    .hint("raise `memory` under `[limits]` in the recipe and compose again, and `--limit memory` if it is given")
             }
             StartError::Ticker(error) => Self::new(Exit::HostResource, "cannot start a thread")
                 .because(error.to_string())
@@ -78,6 +78,7 @@ pub struct LinkedApp {
     manifest: Manifest,
     engine: Engine,
     proxy: ProxyPre<Host>,
+    queue: u32,
 }
 
 /// An HTTP application, ready to answer.
@@ -116,7 +117,13 @@ impl LinkedApp {
                 return Err(missing("wasi:http/handler@0.3").into());
             }
         };
-        Ok(Self { manifest, engine, proxy })
+        Ok(Self { manifest, engine, proxy, queue: MAX_WAITING })
+    }
+
+    /// Lets `most` requests wait for a slot.
+    pub fn with_queue(mut self, most: u32) -> Self {
+        self.queue = most;
+        self
     }
 
     /// Starts the ticker, without which no guest may run.
@@ -125,7 +132,7 @@ impl LinkedApp {
     ///
     /// When the system gives no thread.
     pub fn start(self) -> Result<App, StartError> {
-        let places = Places::new(self.manifest.limits.concurrency);
+        let places = Places::new(self.manifest.limits.concurrency, self.queue);
         self.start_with(places)
     }
 
@@ -140,7 +147,7 @@ impl LinkedApp {
     }
 
     fn start_with(self, places: Places) -> Result<App, StartError> {
-        let Self { manifest, engine, proxy } = self;
+        let Self { manifest, engine, proxy, .. } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let reach = Reach::of(&manifest);
         let instances = match &manifest.reuse {
@@ -233,18 +240,19 @@ enum Instances {
 struct Places {
     slots: Arc<Semaphore>,
     waiting: Arc<AtomicU32>,
+    queue: u32,
 }
 
 impl Places {
-    fn new(concurrency: u32) -> Self {
-        Self { slots: Arc::new(Semaphore::new(concurrency as usize)), waiting: Arc::default() }
+    fn new(concurrency: u32, queue: u32) -> Self {
+        Self { slots: Arc::new(Semaphore::new(concurrency as usize)), waiting: Arc::default(), queue }
     }
 
     async fn take(&self, longest: Duration) -> Option<OwnedSemaphorePermit> {
         match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => {
-                let _waiting = Waiting::enter(&self.waiting, MAX_WAITING)?;
+                let _waiting = Waiting::enter(&self.waiting, self.queue)?;
                 timeout(longest, Arc::clone(&self.slots).acquire_owned()).await.ok()?.ok()
             }
         }

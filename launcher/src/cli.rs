@@ -4,13 +4,16 @@
 //! derive describes; and every microsecond before the first answer counts here.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
 use wadoo_launcher::engine::WASMTIME_VERSION;
-use wadoo_launcher::server::{DEFAULT_ADDRESS, DEFAULT_DRAIN};
+use wadoo_launcher::limits::{self, Caps, ConnectionLimits, LimitError};
+use wadoo_launcher::listen::Address;
+use wadoo_launcher::server::DEFAULT_DRAIN;
+use wadoo_launcher::tls;
 use wadoo_signing::report::{Exit, Report};
 
 /// Printed by `--help`.
@@ -24,7 +27,15 @@ Usage: launcher [OPTIONS] APP.cwasm [OPTIONS] [ARGUMENTS…]
 `check` does everything but run it: signature, digests, this CPU, imports.
 
 Options:
-      --addr IP:PORT    where to listen; port 0 takes a free one [default: 127.0.0.1:8080]
+      --addr ADDR       where to listen, again for more: IP:PORT (port 0 takes a free one) or unix:PATH, which
+                        takes ?mode=0660 after it [default: 127.0.0.1:8080, if nothing else is listened on]
+      --tls-addr IP:PORT  where to listen with TLS, again for more
+      --tls-cert FILE   the server's certificate and those above it, in PEM
+      --tls-key FILE    its key, in PEM; not readable by others
+      --limit NAME=VALUE  a limit of the connections, or less than the recipe grants; again for more. The names:
+                        connections, connections-per-address, requests-per-address, head-timeout, idle-timeout,
+                        handshake-timeout, streams, head-fields, uri, memory, timeout, body-timeout, concurrency,
+                        request-body, request-headers, queue
       --trust DIR       folder with the public keys to trust, instead of $WADOO_TRUST, /etc/wadoo/trusted.d or
                         the user's own
       --drain TIME      how long running requests may take to finish after the first signal [default: 30s]
@@ -38,10 +49,15 @@ The first argument after APP.cwasm that is none of these options, and all after 
 
 Examples:
   launcher shop.cwasm --addr 0.0.0.0:80 --trust /etc/shop/keys
+  launcher shop.cwasm --addr unix:/run/shop/http --limit concurrency=20 --limit request-body=1MiB
+  launcher shop.cwasm --tls-addr 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
   launcher greet.cwasm Ada Grace
   launcher check shop.cwasm --trust keys/
 
-Signals: the first SIGTERM or SIGINT drains, the second stops.
+HTTP/1.1 and HTTP/2 on every address. Sockets that systemd hands over are served in place of the default address;
+those whose name begins with `tls` with TLS. A changed certificate is taken into use while the server runs.
+
+Signals: the first SIGTERM or SIGINT drains, the second stops. With TLS, SIGHUP reads certificate and key again.
 Exit codes:
   0 done   1 could not   2 usage   3 refused: not trusted   4 refused: incompatible   5 host resource   70 bug
   A command's own exit code is passed on.
@@ -62,11 +78,18 @@ pub(crate) enum Request {
 }
 
 /// What to do it with.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) artifact: PathBuf,
     pub(crate) trust: Option<PathBuf>,
-    pub(crate) address: SocketAddr,
+    /// None: the default, unless something else is listened on.
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) tls_addresses: Vec<SocketAddr>,
+    pub(crate) tls: Option<tls::Files>,
+    pub(crate) connection: ConnectionLimits,
+    pub(crate) caps: Caps,
+    /// A limit was given that only a server can heed.
+    pub(crate) server_limit: Option<&'static str>,
     pub(crate) drain: Duration,
     pub(crate) map_in_place: bool,
     pub(crate) timings: bool,
@@ -87,6 +110,12 @@ pub(crate) enum UsageError {
     Twice(&'static str),
     #[error("`{found}` is not {expected}")]
     Malformed { found: String, expected: &'static str },
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    #[error("limit `{0}` is given twice")]
+    LimitTwice(&'static str),
+    #[error("`{given}` needs `{missing}` as well")]
+    Incomplete { given: &'static str, missing: &'static str },
     #[error("`check` listens to nobody and takes no `{0}`")]
     NotForCheck(&'static str),
     #[error("`check` takes one artifact, found `{0}` as well")]
@@ -152,11 +181,21 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
 /// Options as they were written.
 #[derive(Default)]
 struct Given {
-    address: Option<OsString>,
+    addresses: Vec<OsString>,
+    tls_addresses: Vec<OsString>,
+    tls_certificate: Option<OsString>,
+    tls_key: Option<OsString>,
+    limits: Vec<OsString>,
     trust: Option<OsString>,
     drain: Option<OsString>,
     map_in_place: bool,
     timings: bool,
+}
+
+/// Where the value of an option goes.
+enum Place<'a> {
+    Once(&'a mut Option<OsString>),
+    Again(&'a mut Vec<OsString>),
 }
 
 impl Given {
@@ -171,7 +210,21 @@ impl Given {
     }
 
     fn knows(name: &str) -> bool {
-        matches!(name, "--addr" | "--trust" | "--drain" | "--map-in-place" | "--timings")
+        matches!(name, "--map-in-place" | "--timings") || Self::default().place(name).is_some()
+    }
+
+    /// Where the value of an option goes that takes one.
+    fn place(&mut self, name: &str) -> Option<(&'static str, Place<'_>)> {
+        Some(match name {
+            "--addr" => ("--addr", Place::Again(&mut self.addresses)),
+            "--tls-addr" => ("--tls-addr", Place::Again(&mut self.tls_addresses)),
+            "--tls-cert" => ("--tls-cert", Place::Once(&mut self.tls_certificate)),
+            "--tls-key" => ("--tls-key", Place::Once(&mut self.tls_key)),
+            "--limit" => ("--limit", Place::Again(&mut self.limits)),
+            "--trust" => ("--trust", Place::Once(&mut self.trust)),
+            "--drain" => ("--drain", Place::Once(&mut self.drain)),
+            _ => return None,
+        })
     }
 
     fn take(
@@ -180,33 +233,65 @@ impl Given {
         value: Option<&str>,
         arguments: &mut impl Iterator<Item = OsString>,
     ) -> Result<(), UsageError> {
-        let (name, place) = match name {
-            "--addr" => ("--addr", &mut self.address),
-            "--trust" => ("--trust", &mut self.trust),
-            "--drain" => ("--drain", &mut self.drain),
-            "--timings" => return switch("--timings", &mut self.timings, value),
-            _ => return switch("--map-in-place", &mut self.map_in_place, value),
+        if name == "--timings" {
+            return switch("--timings", &mut self.timings, value);
+        }
+        let Some((name, place)) = self.place(name) else {
+            return switch("--map-in-place", &mut self.map_in_place, value);
         };
         let value =
             value.map(OsString::from).or_else(|| arguments.next()).ok_or(UsageError::NoValue(name))?;
         if value.is_empty() {
             return Err(UsageError::NoValue(name));
         }
-        if place.replace(value).is_some() { Err(UsageError::Twice(name)) } else { Ok(()) }
+        match place {
+            Place::Again(values) => values.push(value),
+            Place::Once(place) if place.is_some() => return Err(UsageError::Twice(name)),
+            Place::Once(place) => *place = Some(value),
+        }
+        Ok(())
     }
 
     /// An option that only a server can heed.
     fn of_a_server(&self) -> Option<&'static str> {
-        let address = self.address.as_ref().map(|_| "--addr");
-        address.or(self.drain.as_ref().map(|_| "--drain"))
+        let given = [
+            ("--addr", !self.addresses.is_empty()),
+            ("--tls-addr", !self.tls_addresses.is_empty()),
+            ("--tls-cert", self.tls_certificate.is_some()),
+            ("--tls-key", self.tls_key.is_some()),
+            ("--limit", !self.limits.is_empty()),
+            ("--drain", self.drain.is_some()),
+        ];
+        given.into_iter().find_map(|(name, given)| given.then_some(name))
     }
 
     fn options(self, artifact: PathBuf) -> Result<Options, UsageError> {
-        let address = self.address.unwrap_or_else(|| DEFAULT_ADDRESS.into());
+        let (mut connection, mut caps) = (ConnectionLimits::default(), Caps::default());
+        let mut names = Vec::new();
+        for limit in &self.limits {
+            let name = limits::set(&limit.to_string_lossy(), &mut connection, &mut caps)?;
+            if names.contains(&name) {
+                return Err(UsageError::LimitTwice(name));
+            }
+            names.push(name);
+        }
+        let server_limit = names.into_iter().find(|name| !Caps::is_of_commands(name));
+        let tls_addresses: Result<Vec<_>, _> =
+            self.tls_addresses.iter().map(|text| tls_address_of(text)).collect();
+        let tls_addresses = tls_addresses?;
+        let tls = tls_files(self.tls_certificate, self.tls_key)?;
+        if tls.is_none() && !tls_addresses.is_empty() {
+            return Err(UsageError::Incomplete { given: "--tls-addr", missing: "--tls-cert" });
+        }
         Ok(Options {
             artifact,
             trust: self.trust.map(PathBuf::from),
-            address: address_of(&address.to_string_lossy())?,
+            addresses: self.addresses.iter().map(|text| address_of(text)).collect::<Result<_, _>>()?,
+            tls_addresses,
+            tls,
+            connection,
+            caps,
+            server_limit,
             drain: self.drain.map_or(Ok(DEFAULT_DRAIN), |drain| duration_of(&drain.to_string_lossy()))?,
             map_in_place: self.map_in_place,
             timings: self.timings,
@@ -222,30 +307,33 @@ fn switch(name: &'static str, place: &mut bool, value: Option<&str>) -> Result<(
     if std::mem::replace(place, true) { Err(UsageError::Twice(name)) } else { Ok(()) }
 }
 
-/// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`. Other names are not looked up: what a name means could
-/// change between two starts, and where a server listens should not.
-fn address_of(text: &str) -> Result<SocketAddr, UsageError> {
-    let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
-    local.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).or_else(|| text.parse().ok()).ok_or_else(
-        || UsageError::Malformed {
-            found: text.to_owned(),
-            expected: "an address with a port, `127.0.0.1:8080` for example",
-        },
-    )
+fn address_of(text: &OsStr) -> Result<Address, UsageError> {
+    let text = text.to_string_lossy();
+    let malformed = |expected| UsageError::Malformed { found: text.to_string(), expected };
+    text.parse::<Address>().map_err(|error| malformed(error.expected))
+}
+
+fn tls_address_of(text: &OsStr) -> Result<SocketAddr, UsageError> {
+    let expected = "an address with a port, `0.0.0.0:443` for example";
+    let malformed = || UsageError::Malformed { found: text.to_string_lossy().into_owned(), expected };
+    address_of(text).ok().and_then(|address| address.tcp()).ok_or_else(malformed)
+}
+
+/// Both files or none.
+fn tls_files(certificate: Option<OsString>, key: Option<OsString>) -> Result<Option<tls::Files>, UsageError> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            Ok(Some(tls::Files { certificate: certificate.into(), key: key.into() }))
+        }
+        (Some(_), None) => Err(UsageError::Incomplete { given: "--tls-cert", missing: "--tls-key" }),
+        (None, Some(_)) => Err(UsageError::Incomplete { given: "--tls-key", missing: "--tls-cert" }),
+    }
 }
 
 /// `30s`, `500ms`, `2m`
 fn duration_of(text: &str) -> Result<Duration, UsageError> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        _ => 0,
-    };
-    let duration = number.parse::<u64>().ok().filter(|_| millis > 0).and_then(|n| n.checked_mul(millis));
-    duration.map(Duration::from_millis).ok_or_else(|| UsageError::Malformed {
+    limits::duration(text).ok_or_else(|| UsageError::Malformed {
         found: text.to_owned(),
         expected: "a time, `30s` or `500ms` for example",
     })
@@ -263,7 +351,12 @@ mod tests {
         Options {
             artifact: artifact.into(),
             trust: None,
-            address: DEFAULT_ADDRESS.parse().unwrap(),
+            addresses: vec![],
+            tls_addresses: vec![],
+            tls: None,
+            connection: ConnectionLimits::default(),
+            caps: Caps::default(),
+            server_limit: None,
             drain: DEFAULT_DRAIN,
             map_in_place: false,
             timings: false,
@@ -274,7 +367,7 @@ mod tests {
     fn options_stand_before_or_after_the_artifact() {
         let expected = Options {
             trust: Some("keys".into()),
-            address: "0.0.0.0:80".parse().unwrap(),
+            addresses: vec!["0.0.0.0:80".parse().unwrap()],
             drain: Duration::from_millis(500),
             map_in_place: true,
             timings: true,
@@ -285,22 +378,27 @@ mod tests {
             "a.cwasm --addr=0.0.0.0:80 --trust=keys --drain=500ms --map-in-place --timings",
             "--trust keys a.cwasm --timings --map-in-place --drain 500ms --addr 0.0.0.0:80",
         ] {
-            assert_eq!(ask(line), Ok(Request::Run(expected_clone(&expected), vec![])), "{line}");
+            assert_eq!(ask(line), Ok(Request::Run(expected.clone(), vec![])), "{line}");
         }
         assert_eq!(ask("check a.cwasm"), Ok(Request::Check(options("a.cwasm"))));
         let trusted = Options { trust: Some("keys".into()), ..options("a.cwasm") };
         assert_eq!(ask("check a.cwasm --trust keys"), Ok(Request::Check(trusted)));
     }
 
-    fn expected_clone(options: &Options) -> Options {
-        Options {
-            artifact: options.artifact.clone(),
-            trust: options.trust.clone(),
-            address: options.address,
-            drain: options.drain,
-            map_in_place: options.map_in_place,
-            timings: options.timings,
-        }
+    #[test]
+    fn addresses_and_limits_are_given_again_for_more() {
+        let line = "a.cwasm --addr 127.0.0.1:1 --addr unix:a.sock --tls-addr [::1]:2 --tls-cert c --tls-key k \
+                    --limit streams=5 --limit=memory=1MiB";
+        let Ok(Request::Run(options, _)) = ask(line) else { panic!("{:?}", ask(line)) };
+        assert_eq!(options.addresses, ["127.0.0.1:1".parse().unwrap(), "unix:a.sock".parse().unwrap()]);
+        assert_eq!(options.tls_addresses, ["[::1]:2".parse().unwrap()]);
+        assert_eq!(options.tls, Some(tls::Files { certificate: "c".into(), key: "k".into() }));
+        assert_eq!(options.connection.streams, 5);
+        assert_eq!(options.server_limit, Some("streams"));
+        let Ok(Request::Run(options, _)) = ask("--limit memory=1MiB --limit timeout=1s a.cwasm") else {
+            panic!()
+        };
+        assert_eq!(options.server_limit, None, "a command has these as well");
     }
 
     #[test]
@@ -337,15 +435,28 @@ mod tests {
             ("--trust= a.cwasm", "`--trust` needs a value"),
             ("--map-in-place=yes a.cwasm", "`--map-in-place` takes no value"),
             ("--timings=1 a.cwasm", "`--timings` takes no value"),
-            ("--addr [::1]:1 a.cwasm --addr [::1]:1", "`--addr` is given twice"),
+            ("--trust a a.cwasm --trust b", "`--trust` is given twice"),
+            ("a.cwasm --limit uri=1 --limit uri=2", "limit `uri` is given twice"),
+            ("a.cwasm --limit uri", "`--limit uri` has no value; it is written `--limit NAME=VALUE`"),
+            ("a.cwasm --tls-cert c", "`--tls-cert` needs `--tls-key` as well"),
+            ("a.cwasm --tls-key k", "`--tls-key` needs `--tls-cert` as well"),
+            ("a.cwasm --tls-addr [::1]:1", "`--tls-addr` needs `--tls-cert` as well"),
+            (
+                "a.cwasm --tls-addr unix:a --tls-cert c --tls-key k",
+                "`unix:a` is not an address with a port, `0.0.0.0:443` for example",
+            ),
             ("--map-in-place a.cwasm --map-in-place", "`--map-in-place` is given twice"),
-            ("a.cwasm --addr 8080", "`8080` is not an address with a port, `127.0.0.1:8080` for example"),
+            (
+                "a.cwasm --addr 8080",
+                "`8080` is not an address with a port, `127.0.0.1:8080` for example, or `unix:PATH`",
+            ),
             ("a.cwasm --drain 30", "`30` is not a time, `30s` or `500ms` for example"),
             (
                 "a.cwasm --drain 99999999999999999999s",
                 "`99999999999999999999s` is not a time, `30s` or `500ms` for example",
             ),
             ("check a.cwasm --addr 127.0.0.1:1", "`check` listens to nobody and takes no `--addr`"),
+            ("check a.cwasm --limit uri=1", "`check` listens to nobody and takes no `--limit`"),
             ("check --drain 1s a.cwasm", "`check` listens to nobody and takes no `--drain`"),
             ("check a.cwasm b.cwasm", "`check` takes one artifact, found `b.cwasm` as well"),
         ] {

@@ -1,229 +1,466 @@
-//! One connection of a client: HTTP/1.1, until it ends, is idle when the server drains, or stalls.
+//! One connection of a client: which protocol it speaks, and when it ends.
+//!
+//! Owns the choice between HTTP/1.1 and HTTP/2 (the preface in the clear, ALPN through TLS), what each of them is
+//! configured with, and the end: by the client, when the server drains, for want of room, or because nothing
+//! happens. Requests are made the same here, whichever protocol they came by; from there on `exchange` owns them.
+//!
+//! Invariant: a connection without a running request ends by itself, within twice the time-out that holds for it.
 
 use std::convert::Infallible;
-use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::server::conn::http1;
+use bytes::Bytes;
+use http::header::{COOKIE, HOST};
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
+use wasmtime_wasi_http::Error;
 
-use crate::body::Pause;
-use crate::exchange;
+use crate::clients::{Busy, Seat, Seated, Waiting};
+use crate::exchange::{self, ResponseBody};
+use crate::limits::ConnectionLimits;
+use crate::problem::Problem;
 use crate::server::{Alive, Phase, Switch};
+use crate::socket::{ClientIo, Shared, Socket, Stream};
+use crate::tls::Tls;
 
-/// Longest wait for a request's head, from the end of the request before it or the connection's beginning:
-/// how long a connection may be idle, and how slowly a head may come.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// What is read of a head beyond the application's limit before hyper gives up, so that the refusal can say more
+/// than a bare status.
+const HEAD_SLACK: u32 = 16 << 10;
 
-/// What hyper reads of a head beyond the application's limit before it gives up, so that the refusal can
-/// say more than a bare status.
-const HEAD_SLACK: usize = 16 << 10;
+/// What an HTTP/2 client sends first (RFC 9113, 3.4). No method of HTTP/1.1 begins like it.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Pause before the socket is looked at again while bytes that nobody reads yet hide whether the client is
-/// still there.
-const UNREAD_PAUSE: Duration = Duration::from_millis(250);
+/// Pause before a preface that came in pieces is looked at again.
+const PREFACE_PAUSE: Duration = Duration::from_millis(10);
+
+/// How the two protocols are named in a TLS handshake (ALPN), the better one first.
+pub(crate) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// HTTP/2: bytes of one request's body that wait for the guest.
+const STREAM_WINDOW: u32 = 128 << 10;
+
+/// HTTP/2: bytes of all bodies of a connection that wait for their guests.
+const CONNECTION_WINDOW: u32 = 256 << 10;
+
+/// HTTP/2: bytes of one response that wait for the client.
+const SEND_BUFFER: usize = 32 << 10;
+
+/// HTTP/2: the longest frame.
+const MAX_FRAME: u32 = 16 << 10;
+
+/// HTTP/2: requests that were reset before anybody looked at them (rapid reset), at a time.
+const MAX_PENDING_RESETS: usize = 20;
+
+/// HTTP/2: streams that this side had to reset for the client's mistakes, in all.
+const MAX_ERROR_RESETS: usize = 100;
+
+/// HTTP/2: how often a connection with running requests is looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// HTTP/2: how long a client may take to answer the announcement that the connection ends.
+const GOAWAY_GRACE: Duration = Duration::from_millis(500);
+
+/// What all connections of a server have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) switch: Switch,
+    pub(crate) alive: Alive,
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) limits: Arc<ConnectionLimits>,
+}
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(
-    stream: TcpStream,
-    switch: Switch,
-    alive: Alive,
-    mut phase: watch::Receiver<Phase>,
-) {
-    let stream = Arc::new(stream);
-    let limits = switch.current();
-    let io = ClientIo::new(Arc::clone(&stream), limits.body_timeout());
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size((limits.limits().request_headers as usize).saturating_add(HEAD_SLACK));
-    drop(limits);
+pub(crate) async fn serve(socket: Socket, tls: Option<Arc<Tls>>, seated: Seated, common: Common) {
+    let socket = Arc::new(socket);
+    let mut phase = common.phase.clone();
+    let opened = tokio::select! {
+        biased;
+        opened = open(&socket, tls, &common.limits) => opened,
+        // No request has begun, so there is nothing to finish.
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+        () = seated.seat.closed() => return,
+    };
+    let connection = Connection { socket, seat: Arc::clone(&seated.seat), common };
+    match opened {
+        Some((stream, Protocol::Http1)) => connection.http1(stream).await,
+        // Boxed, so that a connection that does not speak it needs no room for it.
+        Some((stream, Protocol::Http2)) => Box::pin(connection.http2(stream)).await,
+        None => {}
+    }
+}
 
-    // Whether a head has come whole.
-    let begun = Arc::new(AtomicBool::new(false));
-    let service = service_fn(|request| {
-        begun.store(true, Ordering::Relaxed);
-        let (app, alive, stream) = (switch.current(), alive.clone(), Arc::clone(&stream));
-        async move {
-            let local = move || stream.local_addr().ok();
-            Ok::<_, Infallible>(exchange::answer(app, alive, request, local).await)
-        }
-    });
-    let mut connection = pin!(builder.serve_connection(io, service));
-    let mut gone = pin!(gone(&stream));
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Finds out what the client speaks; `None` when it says nothing that can be understood in time.
+async fn open(
+    socket: &Arc<Socket>,
+    tls: Option<Arc<Tls>>,
+    limits: &ConnectionLimits,
+) -> Option<(Stream, Protocol)> {
+    let shared = Shared(Arc::clone(socket));
+    let Some(tls) = tls else {
+        let protocol = timeout(limits.head_timeout, preface(socket)).await.ok()?;
+        return Some((Stream::Plain(shared), protocol));
+    };
+    // Boxed: a plain connection needs no room for it.
+    let handshake = Box::pin(tls.accept(shared));
+    let stream = timeout(limits.handshake_timeout, handshake).await.ok()?.ok()?;
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    Some((Stream::Tls(Box::new(stream)), protocol))
+}
+
+/// Looks at the first bytes, and leaves them where they are.
+async fn preface(socket: &Socket) -> Protocol {
+    let mut start = [0; PREFACE.len()];
     loop {
-        tokio::select! {
-            biased;
-            // How it ended is the client's business: it left, stalled, or sent what is not HTTP.
-            _ = &mut connection => return,
-            changed = phase.changed() => match (changed, *phase.borrow()) {
-                (Ok(()), Phase::Serving) => {}
-                // Half of a first head is no request, and hyper would wait for the rest of it.
-                (Ok(()), Phase::Draining) if !begun.load(Ordering::Relaxed) => return,
-                // Closes at once if idle, else after the response.
-                (Ok(()), Phase::Draining) => connection.as_mut().graceful_shutdown(),
-                (Ok(()), Phase::Stopped) | (Err(_), _) => return,
-            },
-            () = &mut gone => return,
+        match socket.peek(&mut start).await {
+            Ok(length) if length == PREFACE.len() && start == PREFACE => return Protocol::Http2,
+            Ok(length @ 1..) if PREFACE.starts_with(&start[..length]) => sleep(PREFACE_PAUSE).await,
+            // Also the end of what never began: hyper sees it as well.
+            _ => return Protocol::Http1,
         }
     }
 }
 
-/// Resolves when the client has closed its side and nothing that it sent is unread. hyper sees that only
-/// while it reads, which it does not before the guest asks for the request's body.
-async fn gone(stream: &TcpStream) {
-    while let Ok(1..) = stream.peek(&mut [0]).await {
-        sleep(UNREAD_PAUSE).await;
-    }
+/// A connection whose protocol is known.
+struct Connection {
+    socket: Arc<Socket>,
+    seat: Arc<Seat>,
+    common: Common,
 }
 
-/// The socket of a client. A client that takes nothing of a response for too long loses it: nobody else
-/// would notice, because the response's body is not asked for more until there is room.
-struct ClientIo {
-    stream: TokioIo<Socket>,
-    pause: Pause,
-}
+impl Connection {
+    async fn http1(self, stream: Stream) {
+        let Common { switch, limits, .. } = &self.common;
+        let mut phase = self.common.phase.clone();
+        let secure = stream.is_secure();
+        let app = switch.current();
+        let io = ClientIo::new(stream, app.body_timeout(), Arc::clone(&self.seat));
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(app.limits().request_headers.saturating_add(HEAD_SLACK) as usize);
+        if limits.head_fields as usize >= HYPER_FIELDS {
+            // Beyond hyper's own number it has to ask for memory for each head.
+            builder.max_headers(limits.head_fields as usize + 1);
+        }
+        drop(app);
 
-impl ClientIo {
-    fn new(stream: Arc<TcpStream>, longest: Duration) -> Self {
-        Self { stream: TokioIo::new(Socket(stream)), pause: Pause::new(longest) }
-    }
-
-    fn paced<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match poll {
-            Poll::Ready(result) => {
-                self.pause.moved();
-                Poll::Ready(result)
+        let service = service_fn(|request| {
+            let mut busy = self.seat.begin();
+            // Nothing can be given up but with the whole connection.
+            busy.finish();
+            let answer = self.answer(secure, request);
+            async move {
+                let response = answer.await;
+                Ok::<_, Infallible>(response.map(|body| Counted { body, _busy: busy }))
             }
-            Poll::Pending => self.pause.poll_exceeded(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
-        }
-    }
-}
-
-impl Read for ClientIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl Write for ClientIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.paced(context, poll)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.paced(context, poll)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_flush(context);
-        self.paced(context, poll)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-/// A stream that somebody else watches as well.
-struct Socket(Arc<TcpStream>);
-
-impl Socket {
-    /// Tries until it is done or the stream is not ready.
-    fn poll_write_with(
-        &self,
-        context: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match write(&self.0) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
+        });
+        let mut connection = builder.serve_connection(io, service);
+        let mut gone = pin!(self.socket.gone(secure));
+        let mut timer = pin!(sleep(limits.head_timeout));
+        let waiting = loop {
+            tokio::select! {
+                biased;
+                // How it ended is the client's business: it left, stalled, or sent what is not HTTP.
+                _ = &mut connection => return,
+                changed = phase.changed() => match (changed, *phase.borrow()) {
+                    (Ok(()), Phase::Serving) => {}
+                    // Half of a first head is no request, and hyper would wait for the rest of it.
+                    (Ok(()), Phase::Draining) if self.seat.is_unused() => return,
+                    // Closes at once if idle, else after the response.
+                    (Ok(()), Phase::Draining) => Pin::new(&mut connection).graceful_shutdown(),
+                    (Ok(()), Phase::Stopped) | (Err(_), _) => return,
+                },
+                () = self.seat.closed() => return,
+                () = &mut timer => match self.overdue(true) {
+                    Ok(waiting) => break waiting,
+                    Err(next) => timer.as_mut().reset(next),
+                },
+                () = &mut gone => return,
             }
+        };
+        if waiting == Waiting::Head {
+            let late = Problem::HeadStalled(limits.head_timeout);
+            connection.into_parts().io.write_last(late.into_http1().as_bytes()).await;
         }
     }
-}
 
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    async fn http2(self, stream: Stream) {
+        let Common { switch, limits, .. } = &self.common;
+        let mut phase = self.common.phase.clone();
+        let secure = stream.is_secure();
+        let app = switch.current();
+        let io = ClientIo::new(stream, app.body_timeout(), Arc::clone(&self.seat));
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(app.limits().request_headers.saturating_add(HEAD_SLACK))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(MAX_FRAME)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_local_error_reset_streams(MAX_ERROR_RESETS);
+        drop(app);
+
+        let sending = Sending::default();
+        let service = service_fn(|request: Request<Incoming>| {
+            let busy = self.seat.begin();
+            let longest = switch.current().body_timeout();
+            let head = request.method() == Method::HEAD;
+            let answer = self.answer(secure, request);
+            let sending = sending.clone();
+            async move {
+                let response = answer.await;
+                Ok::<_, Infallible>(sending.take(response, head, busy, longest))
+            }
+        });
+        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut timer = pin!(sleep(limits.head_timeout.min(TICK)));
+        let mut draining = false;
         loop {
-            ready!(self.0.poll_read_ready(context))?;
-            let room = buffer.remaining();
-            match self.0.try_read_buf(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(read) => {
-                    if 0 < read && read < room {
-                        // Everything that had come is read. Saying so saves asking the system in vain.
-                        let _ = self
-                            .0
-                            .try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+            tokio::select! {
+                biased;
+                _ = &mut connection => return,
+                changed = phase.changed() => match (changed, *phase.borrow()) {
+                    (Ok(()), Phase::Serving) => {}
+                    (Ok(()), Phase::Draining) if self.seat.is_unused() => return,
+                    // Says goodbye at once, and closes after the last response.
+                    (Ok(()), Phase::Draining) => {
+                        connection.as_mut().graceful_shutdown();
+                        draining = true;
+                        timer.as_mut().reset(Instant::now() + GOAWAY_GRACE);
                     }
-                    return Poll::Ready(Ok(()));
+                    (Ok(()), Phase::Stopped) | (Err(_), _) => return,
+                },
+                () = self.seat.closed() => return,
+                () = &mut timer => {
+                    let next_sending = sending.end_stalled();
+                    if draining && self.seat.is_idle() {
+                        return;
+                    }
+                    let Err(next) = self.overdue(false) else { return };
+                    let tick = if draining { GOAWAY_GRACE } else { next_sending };
+                    timer.as_mut().reset(next.min(Instant::now() + tick));
                 }
             }
         }
     }
+
+    /// Hands a request to the application that is current.
+    fn answer(
+        &self,
+        secure: bool,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Response<ResponseBody>> + Send + use<> {
+        let Common { switch, alive, limits, .. } = &self.common;
+        let crowded = self.seat.crowded().map_or(Ok(()), |most| Err(Problem::Crowded(most)));
+        let settled =
+            crowded.and_then(|()| check(limits, &request)).and_then(|()| settle(&mut request, secure));
+        let (app, alive, socket) = (switch.current(), alive.clone(), Arc::clone(&self.socket));
+        async move {
+            match settled {
+                Ok(()) => exchange::answer(app, alive, request, move || socket.local()).await,
+                Err(problem) => problem.into_response().map(ResponseBody::Own),
+            }
+        }
+    }
+
+    /// What was waited for in vain, or when to ask again.
+    fn overdue(&self, heads: bool) -> Result<Waiting, Instant> {
+        let limits = &self.common.limits;
+        let now = Instant::now();
+        // A head may begin at any time from now on.
+        let soon = now + limits.head_timeout.min(limits.idle_timeout);
+        match self.seat.deadline(limits, heads) {
+            Some((deadline, waiting)) if deadline <= now => Ok(waiting),
+            Some((deadline, _)) => Err(deadline.min(soon)),
+            None => Err(soon),
+        }
+    }
 }
 
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_with(context, |stream| stream.try_write(bytes))
+/// Fields that hyper takes of a head of HTTP/1.1 without asking for memory.
+const HYPER_FIELDS: usize = 100;
+
+/// What can be refused for every application alike.
+fn check<B>(limits: &ConnectionLimits, request: &Request<B>) -> Result<(), Problem> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.uri as usize {
+        return Err(Problem::UriTooLong(limits.uri));
+    }
+    // HTTP/2 clients send one cookie in many fields, which are one field (RFC 9113, 8.2.3).
+    let headers = request.headers();
+    let cookies = headers.get_all(COOKIE).iter().count();
+    if headers.len() - cookies.saturating_sub(1) > limits.head_fields as usize {
+        return Err(Problem::TooManyFields(limits.head_fields));
+    }
+    Ok(())
+}
+
+/// Makes requests of both protocols the same: the host is in the host field, and the scheme, where the target
+/// has one, is the listener's and not the client's opinion.
+fn settle<B>(request: &mut Request<B>, secure: bool) -> Result<(), Problem> {
+    if request.method() == Method::CONNECT {
+        return Ok(());
+    }
+    let version = request.version();
+    if version == Version::HTTP_2
+        && let Some(authority) = request.uri().authority()
+    {
+        let authority = authority.as_str().to_owned();
+        let mut hosts = request.headers().get_all(HOST).iter();
+        match (hosts.next(), hosts.next()) {
+            (None, _) => {
+                let host = authority.try_into().map_err(|_| Problem::BadHost)?;
+                request.headers_mut().insert(HOST, host);
+            }
+            (Some(host), None) if host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => {}
+            // Two readers could each believe another one.
+            _ => return Err(Problem::BadHost),
+        }
+    }
+    if version == Version::HTTP_2 || secure {
+        let host = request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        let mut parts = request.uri().clone().into_parts();
+        parts.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority = parts.authority.or(host);
+        // Without an authority there is no scheme either: HTTP/1.0, or a host that is refused later.
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    Ok(())
+}
+
+/// The body of a response of HTTP/1.1: while it is there, the connection is not idle.
+struct Counted {
+    body: ResponseBody,
+    _busy: Busy,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
     }
 
-    fn poll_write_vectored(
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The responses that an HTTP/2 connection is sending. hyper asks a body for more only when the client has room
+/// for it, so a client that gives none would keep the guest for ever: here somebody else counts.
+#[derive(Clone, Default)]
+struct Sending(Arc<Mutex<Vec<Weak<Mutex<Held>>>>>);
+
+/// A response's body, and since when nobody asked for more of it.
+struct Held {
+    /// Gone when it is finished, or was taken from a client that does not take it.
+    body: Option<(ResponseBody, Busy)>,
+    handed: Option<Instant>,
+    longest: Duration,
+}
+
+impl Sending {
+    fn take(
+        &self,
+        response: Response<ResponseBody>,
+        head: bool,
+        mut busy: Busy,
+        longest: Duration,
+    ) -> Response<HeldBody> {
+        let bodiless = head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if bodiless {
+            busy.finish();
+        }
+        response.map(|body| {
+            let held = Held { body: Some((body, busy)), handed: None, longest };
+            let held = Arc::new(Mutex::new(held));
+            let mut list = lock(&self.0);
+            list.retain(|held| held.strong_count() > 0);
+            list.push(Arc::downgrade(&held));
+            HeldBody { held, bodiless }
+        })
+    }
+
+    /// Ends the guests whose responses nobody takes, and says when to look again.
+    fn end_stalled(&self) -> Duration {
+        let mut next = TICK;
+        for held in lock(&self.0).iter().filter_map(Weak::upgrade) {
+            let mut held = lock(&held);
+            next = next.min(held.longest);
+            if held.handed.is_some_and(|handed| handed.elapsed() >= held.longest) {
+                held.body = None;
+            }
+        }
+        next
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The body of a response of HTTP/2.
+struct HeldBody {
+    held: Arc<Mutex<Held>>,
+    /// The response has no body by its nature. hyper leaves that to whoever makes it.
+    bodiless: bool,
+}
+
+impl Body for HeldBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(context, |stream| stream.try_write_vectored(parts))
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut held = lock(&self.held);
+        let Some((body, busy)) = &mut held.body else {
+            return Poll::Ready(Some(Err(Error::ConnectionWriteTimeout)));
+        };
+        let poll = Pin::new(&mut *body).poll_frame(context);
+        if matches!(poll, Poll::Ready(None)) || body.is_end_stream() {
+            busy.finish();
+        }
+        held.handed = matches!(poll, Poll::Ready(Some(Ok(_)))).then(Instant::now);
+        poll
     }
 
-    fn is_write_vectored(&self) -> bool {
-        true
+    fn is_end_stream(&self) -> bool {
+        self.bodiless || lock(&self.held).body.as_ref().is_some_and(|(body, _)| body.is_end_stream())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A client that is gone already needs no goodbye.
-        let _ = rustix::net::shutdown(&*self.0, rustix::net::Shutdown::Write);
-        Poll::Ready(Ok(()))
+    fn size_hint(&self) -> SizeHint {
+        lock(&self.held).body.as_ref().map(|(body, _)| body.size_hint()).unwrap_or_default()
     }
 }

@@ -79,7 +79,9 @@ async fn handle_02(
     answer: oneshot::Sender<Answer>,
 ) -> Result<(), wasmtime::Error> {
     let mut http = store.data_mut().http_02();
-    let request = http.new_incoming_request(Scheme::Http, request)?;
+    // A target without a scheme came in the clear.
+    let secure = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+    let request = http.new_incoming_request(if secure { Scheme::Https } else { Scheme::Http }, request)?;
     let out = http.new_response_outparam_from_callback(move |response| {
         // The receiver is gone when the client is; the guest will be in a moment.
         let _ = answer.send(response.map_err(Into::into));

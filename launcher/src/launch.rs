@@ -4,15 +4,19 @@
 //! a wrong one is told at once; it is listened on when only an exhausted system could still refuse.
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use wadoo_launcher::app::LinkedApp;
+use wadoo_launcher::activation::{self, Inherited};
+use wadoo_launcher::app::{LinkedApp, MAX_WAITING};
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
+use wadoo_launcher::limits::Caps;
+use wadoo_launcher::listen::{Address, Bound, DEFAULT_ADDRESS};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::place::Why;
-use wadoo_launcher::server::{self, Bound, Drained, Server};
+use wadoo_launcher::server::{self, Door, Drained, Server};
+use wadoo_launcher::tls::Tls;
 use wadoo_launcher::trusting::Trusting;
 use wadoo_launcher::verify::{AuthenticArtifact, VerifiedArtifact};
 use wadoo_launcher::{compat, load, log, pool};
@@ -28,8 +32,8 @@ use crate::timings::{Step, Timings};
 pub(crate) fn check(options: &Options, mut timings: Timings) -> Result<u8, Report> {
     let authentic = authenticate(options, &mut timings)?;
     let why = authentic.why();
-    let loaded = Loaded::from(authentic, with_pool, &mut timings)?;
-    let (verified, manifest) = (&loaded.verified, loaded.manifest());
+    let loaded = Loaded::from(authentic, &options.caps, with_pool, &mut timings)?;
+    let (verified, manifest) = (&loaded.verified, &loaded.manifest);
     let mut text = format!("{} {}: can be run here\n", manifest.app.name, manifest.app.version);
     text += &format!("  identity   {}\n", verified.identity());
     let signers: Vec<_> = verified.signers().iter().map(ToString::to_string).collect();
@@ -62,13 +66,22 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
                 )
                 .hint("`launcher --help` shows the launcher's own options"));
             }
-            let bound = Bound::bind(options.address)?;
+            let entrance = Entrance::take(options)?;
             timings.end(Step::Bind);
-            let loaded = Loaded::from(authentic, engine::unpooled, &mut timings)?;
-            serve(options, bound, loaded, timings)
+            let loaded = Loaded::from(authentic, &options.caps, engine::unpooled, &mut timings)?;
+            serve(options, entrance, loaded, timings)
         }
         Trigger::Command02 | Trigger::Command03 => {
-            let command = Loaded::from(authentic, engine::unpooled, &mut timings)?.command()?;
+            if let Some(name) = options.server_limit {
+                let app = &authentic.manifest().app.name;
+                return Err(Report::new(
+                    Exit::Usage,
+                    format!("`{app}` is a command and has no limit `{name}`"),
+                )
+                .hint("the limits of a command are `memory` and `timeout`"));
+            }
+            let command =
+                Loaded::from(authentic, &options.caps, engine::unpooled, &mut timings)?.command()?;
             timings.end(Step::Link);
             tell(options, &timings);
             Ok(block_on(command.run(arguments))??)
@@ -76,25 +89,25 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
     }
 }
 
-fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) -> Result<u8, Report> {
-    let manifest = loaded.manifest();
-    let development = manifest.development;
-    let title = format!("{} {}", manifest.app.name, manifest.app.version);
-    let app = loaded.app()?;
+fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Timings) -> Result<u8, Report> {
+    let development = loaded.manifest.development;
+    let title = format!("{} {}", loaded.manifest.app.name, loaded.manifest.app.version);
+    let app = loaded.app()?.with_queue(options.caps.queue().unwrap_or(MAX_WAITING));
     timings.end(Step::Link);
     let drained = block_on(async {
         // Before anybody can connect, so that no signal meets the default action.
         let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
-        let listener = bound.listen()?;
+        let doors = entrance.open()?;
         // While the first client connects: a thread, which only an exhausted system refuses.
         let mut app = app.start()?;
         app.tell_first_instance(options.timings);
         timings.end(Step::Listen);
-        let address = listener.address();
-        let server = Server::new(listener, app, options.drain);
-        print(&ready(&title, address, development, &timings))?;
+        let addresses = addresses(&doors);
+        let server = Server::new(doors, app, options.connection.clone(), options.drain);
+        print(&ready(&title, &addresses, development, &timings))?;
         tell(options, &timings);
-        tokio::spawn(pool::follow(loaded.verified, server.switch(), options.timings));
+        let (verified, manifest) = (loaded.verified, loaded.manifest);
+        tokio::spawn(pool::follow(verified, manifest, server.switch(), options.timings));
         Ok::<_, Report>(server.run(phase).await)
     })??;
     let exit = match drained {
@@ -106,6 +119,78 @@ fn serve(options: &Options, bound: Bound, loaded: Loaded, mut timings: Timings) 
     };
     log::flush(log::FLUSH_TIME);
     Ok(exit as u8)
+}
+
+/// The addresses that are taken and not listened on yet, and what clients meet there.
+struct Entrance {
+    plain: Vec<Bound>,
+    secure: Vec<Bound>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Entrance {
+    /// Takes everything that the command line names and the service manager handed over, or else the default.
+    fn take(options: &Options) -> Result<Self, Report> {
+        let (mut plain, mut secure) = (Vec::new(), Vec::new());
+        for Inherited { bound, tls } in activation::take()? {
+            if tls { &mut secure } else { &mut plain }.push(bound);
+        }
+        for address in &options.addresses {
+            plain.push(Bound::bind(address.clone())?);
+        }
+        for address in &options.tls_addresses {
+            secure.push(Bound::bind(*address)?);
+        }
+        if plain.is_empty() && secure.is_empty() {
+            plain.push(Bound::bind(DEFAULT_ADDRESS)?);
+        }
+        let tls = match &options.tls {
+            Some(files) if !secure.is_empty() => Some(Arc::new(Tls::load(files.clone())?)),
+            Some(_) => {
+                return Err(usage("`--tls-cert` is given, and nothing is served with TLS", "--tls-addr"));
+            }
+            None if secure.is_empty() => None,
+            None => {
+                return Err(usage(
+                    "a socket named `tls` was handed over without a certificate",
+                    "--tls-cert",
+                ));
+            }
+        };
+        Ok(Self { plain, secure, tls })
+    }
+
+    /// Starts to listen. Must be called within a tokio runtime.
+    fn open(self) -> Result<Vec<Door>, Report> {
+        let Self { plain, secure, tls } = self;
+        if let Some(tls) = &tls {
+            let follow = tls.follow_hangups().map_err(|error| no_resource("watch for signals", &error))?;
+            tokio::spawn(follow);
+        }
+        let mut doors = Vec::with_capacity(plain.len() + secure.len());
+        for bound in plain {
+            doors.push(Door { listener: bound.listen()?, tls: None });
+        }
+        for bound in secure {
+            doors.push(Door { listener: bound.listen()?, tls: tls.clone() });
+        }
+        Ok(doors)
+    }
+}
+
+fn usage(what: &str, missing: &str) -> Report {
+    Report::new(Exit::Usage, what).hint(format!("add `{missing}`; `launcher --help` shows what can be asked"))
+}
+
+/// `http://127.0.0.1:8080, https://0.0.0.0:443, unix:/run/shop.sock`
+fn addresses(doors: &[Door]) -> String {
+    let address = |door: &Door| match (door.listener.address(), &door.tls) {
+        (Address::Tcp(address), None) => format!("http://{address}"),
+        (Address::Tcp(address), Some(_)) => format!("https://{address}"),
+        (unix, None) => unix.to_string(),
+        (unix, Some(_)) => format!("{unix} (TLS)"),
+    };
+    doors.iter().map(address).collect::<Vec<_>>().join(", ")
 }
 
 /// Everything that must hold before a byte of the payload is read: trust, policy, framing, signature, and
@@ -133,18 +218,23 @@ struct Loaded {
     engine: Engine,
     component: Component,
     verified: VerifiedArtifact,
+    /// The artifact's, its limits narrowed by the operator.
+    manifest: Manifest,
 }
 
 impl Loaded {
     /// Hashes the payload, and loads it into the engine that `make` makes.
     fn from(
         authentic: AuthenticArtifact,
+        caps: &Caps,
         make: impl FnOnce(&Manifest) -> wasmtime::Result<Engine>,
         timings: &mut Timings,
     ) -> Result<Self, Report> {
         let verified = authentic.hash()?;
         timings.end(Step::Hash);
-        let engine = make(verified.manifest()).map_err(|error| {
+        let mut manifest = verified.manifest().clone();
+        caps.narrow(&mut manifest.limits);
+        let engine = make(&manifest).map_err(|error| {
             Report::new(Exit::HostResource, "cannot set up the engine")
                 .because(error.root_cause().to_string())
                 .hint("raise the limit on address space, 4 GiB for each memory: `ulimit -v unlimited`")
@@ -152,19 +242,15 @@ impl Loaded {
         timings.end(Step::Engine);
         let component = load::load(&engine, &verified)?;
         timings.end(Step::Load);
-        Ok(Self { engine, component, verified })
-    }
-
-    fn manifest(&self) -> &Manifest {
-        self.verified.manifest()
+        Ok(Self { engine, component, verified, manifest })
     }
 
     fn app(&self) -> Result<LinkedApp, Report> {
-        Ok(LinkedApp::new(self.engine.clone(), &self.component, self.manifest().clone())?)
+        Ok(LinkedApp::new(self.engine.clone(), &self.component, self.manifest.clone())?)
     }
 
     fn command(&self) -> Result<Command, Report> {
-        Ok(Command::new(self.engine.clone(), &self.component, self.manifest().clone())?)
+        Ok(Command::new(self.engine.clone(), &self.component, self.manifest.clone())?)
     }
 }
 
@@ -178,10 +264,10 @@ fn with_pool(manifest: &Manifest) -> wasmtime::Result<Engine> {
 }
 
 /// The line that tells that the application can answer.
-fn ready(title: &str, address: SocketAddr, development: bool, timings: &Timings) -> String {
+fn ready(title: &str, addresses: &str, development: bool, timings: &Timings) -> String {
     let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
     format!(
-        "serving {title} on http://{address} (verify {:.1} ms, load {:.1} ms, ready {:.1} ms{})\n",
+        "serving {title} on {addresses} (verify {:.1} ms, load {:.1} ms, ready {:.1} ms{})\n",
         millis(timings.of(&[Step::Signature, Step::Hash])),
         millis(timings.of(&[Step::Load, Step::Link])),
         millis(timings.total()),

@@ -20,9 +20,13 @@ pub mod trusting;
 pub mod verify;
 
 #[cfg(feature = "serve")]
+pub mod activation;
+#[cfg(feature = "serve")]
 pub mod app;
 #[cfg(feature = "serve")]
 mod body;
+#[cfg(feature = "serve")]
+mod clients;
 #[cfg(feature = "serve")]
 pub mod command;
 #[cfg(feature = "serve")]
@@ -36,7 +40,11 @@ mod host;
 #[cfg(feature = "serve")]
 mod instances;
 #[cfg(feature = "serve")]
+pub mod limits;
+#[cfg(feature = "serve")]
 pub mod linker;
+#[cfg(feature = "serve")]
+pub mod listen;
 #[cfg(feature = "serve")]
 pub mod log;
 #[cfg(feature = "serve")]
@@ -50,4 +58,8 @@ pub mod server;
 #[cfg(feature = "serve")]
 mod shared;
 #[cfg(feature = "serve")]
+mod socket;
+#[cfg(feature = "serve")]
 mod ticker;
+#[cfg(feature = "serve")]
+pub mod tls;

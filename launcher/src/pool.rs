@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
+use wadoo_signing::manifest::Manifest;
 use wadoo_signing::report::Report;
 
 use crate::app::LinkedApp;
@@ -23,13 +24,14 @@ use crate::{engine, load, log};
 pub const POOL_AFTER: Duration = Duration::from_millis(20);
 
 /// Replaces the application behind `switch`, which `artifact` holds, by itself on a pooled engine. Where that cannot
-/// be, it stays as it is, and a line of the log says why.
-pub async fn follow(artifact: VerifiedArtifact, switch: Switch, tell: bool) {
+/// be, it stays as it is, and a line of the log says why. `manifest` is the artifact's, its limits narrowed by the
+/// operator.
+pub async fn follow(artifact: VerifiedArtifact, manifest: Manifest, switch: Switch, tell: bool) {
     sleep(POOL_AFTER).await;
     // On a thread of its own: where there is a second processor, requests are answered meanwhile.
     let thread = thread::Builder::new().name("pool".to_owned()).spawn(move || {
         let begin = Instant::now();
-        match replace(&artifact, &switch) {
+        match replace(&artifact, manifest, &switch) {
             Ok(()) if tell => log::line!("pool {:.3} ms", begin.elapsed().as_secs_f64() * 1000.0),
             Ok(()) => {}
             Err(because) => not_pooled(&because),
@@ -45,11 +47,11 @@ pub fn not_pooled(because: &str) {
     log::line!("instances are not pooled, which is slower: {because}");
 }
 
-fn replace(artifact: &VerifiedArtifact, switch: &Switch) -> Result<(), String> {
+fn replace(artifact: &VerifiedArtifact, manifest: Manifest, switch: &Switch) -> Result<(), String> {
     let reason = |report: Report| report.because.first().cloned().unwrap_or(report.what);
-    let engine = engine::pooled(artifact.manifest())?;
+    let engine = engine::pooled(&manifest)?;
     let component = load::load(&engine, artifact).map_err(|error| reason(error.into()))?;
-    let linked = LinkedApp::new(engine, &component, artifact.manifest().clone());
+    let linked = LinkedApp::new(engine, &component, manifest);
     let app = linked.and_then(|linked| linked.succeed(&switch.current()));
     switch.swap(app.map_err(|error| reason(error.into()))?);
     Ok(())

@@ -13,6 +13,12 @@ use http_body_util::Full;
 /// Why the application does not answer a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
+    /// The client stopped sending the head.
+    HeadStalled(Duration),
+    /// The path and query are longer than the limit.
+    UriTooLong(u32),
+    /// The head has more fields than the limit.
+    TooManyFields(u32),
     /// The client stopped sending the body.
     BodyStalled(Duration),
     /// The body is longer than the limit.
@@ -27,6 +33,8 @@ pub(crate) enum Problem {
     Failed,
     /// As many requests as allowed are running, and none ended soon.
     Busy,
+    /// As many requests as allowed are running from the client's address.
+    Crowded(u32),
     /// The application did not answer in time.
     TimedOut(Duration),
 }
@@ -37,19 +45,24 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 impl Problem {
     fn status(self) -> StatusCode {
         match self {
-            Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadStalled(_) | Self::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::UriTooLong(_) => StatusCode::URI_TOO_LONG,
+            Self::TooManyFields(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BadHost => StatusCode::BAD_REQUEST,
             Self::NoTunnel => StatusCode::NOT_IMPLEMENTED,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
     fn detail(self) -> String {
         match self {
+            Self::HeadStalled(limit) => format!("the request's head did not end within {}", seconds(limit)),
+            Self::UriTooLong(limit) => format!("the request's path and query are longer than {limit} bytes"),
+            Self::TooManyFields(limit) => format!("the request's head has more than {limit} fields"),
             Self::BodyStalled(pause) => format!("no byte of the request's body came for {}", seconds(pause)),
             Self::BodyTooLarge(limit) => format!("the request's body is longer than {limit} bytes"),
             Self::HeadTooLarge(limit) => format!("the request's head is longer than {limit} bytes"),
@@ -59,6 +72,7 @@ impl Problem {
             Self::NoTunnel => "this server opens no tunnels".to_owned(),
             Self::Failed => "the application failed".to_owned(),
             Self::Busy => "the application is handling as many requests as it may".to_owned(),
+            Self::Crowded(limit) => format!("this address has more than {limit} requests running"),
             Self::TimedOut(limit) => format!("the application did not answer within {}", seconds(limit)),
         }
     }
@@ -66,29 +80,45 @@ impl Problem {
     /// Whether the rest of the request is not worth reading, so that the connection cannot be used again.
     fn closes(self) -> bool {
         match self {
-            Self::BodyStalled(_)
+            Self::HeadStalled(_)
+            | Self::UriTooLong(_)
+            | Self::TooManyFields(_)
+            | Self::BodyStalled(_)
             | Self::BodyTooLarge(_)
             | Self::HeadTooLarge(_)
             | Self::BadHost
             | Self::NoTunnel => true,
-            Self::Failed | Self::Busy | Self::TimedOut(_) => false,
+            Self::Failed | Self::Busy | Self::Crowded(_) | Self::TimedOut(_) => false,
         }
     }
 
-    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+    /// The bytes of an HTTP/1.1 response, for a client whose request never began.
+    pub(crate) fn into_http1(self) -> String {
+        let (status, body) = (self.status(), self.body());
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn body(self) -> String {
         let status = self.status();
         // Nothing in it needs escaping: numbers and our own words.
-        let body = format!(
+        format!(
             "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"detail\":\"{}\"}}\n",
             status.canonical_reason().unwrap_or("Error"),
             status.as_u16(),
             self.detail(),
-        );
-        let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() = status;
+        )
+    }
+
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.body())));
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self == Self::Busy {
+        if matches!(self, Self::Busy | Self::Crowded(_)) {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
         if self.closes() {

@@ -1,155 +1,40 @@
-//! The server: a listening socket, the application behind it, and how both end.
+//! The server: listening sockets, the application behind them, and how all of them end.
 //!
-//! Owns accepting, the switch from one application to the next, and the drain. Deliberately absent: TLS and
-//! HTTP/2 towards clients, and more than one thread; both belong to later steps.
+//! Owns accepting, the switch from one application to the next, and the drain. Deliberately absent: protocols (see
+//! `connection`), and more than one thread, which belongs to a later step.
 //!
 //! Invariants: a request runs on the application that was current when its head came, to its end; after
 //! the drain began no request is accepted; the drain ends in a bounded time.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use futures::future::join_all;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
-use wadoo_signing::report::{Exit, Report};
 
 use crate::app::App;
-use crate::connection;
+use crate::clients::Clients;
+use crate::connection::{self, Common};
+use crate::limits::ConnectionLimits;
+use crate::listen::Listener;
 use crate::log;
-
-/// Connections that are open at a time; further ones wait in the listen queue.
-pub const MAX_CONNECTIONS: usize = 8192;
-
-/// Length of the queue of connections that are not accepted yet.
-pub const LISTEN_QUEUE: i32 = 1024;
-
-/// Where the launcher listens unless it is told otherwise: this machine only.
-pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
+use crate::socket::Socket;
+use crate::tls::Tls;
 
 /// How long a drain takes at most unless it is told otherwise.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 
 /// Pause after a failed accept: out of file descriptors or memory, and trying at once would not help.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Why the server cannot listen.
-#[derive(Debug, Error)]
-#[error("cannot listen on {address}")]
-pub struct BindError {
-    /// The address that was asked for.
-    pub address: SocketAddr,
-    /// The system's reason.
-    #[source]
-    pub source: io::Error,
-}
-
-impl BindError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        let free = SocketAddr::new(self.address.ip(), 0);
-        match self.source.kind() {
-            io::ErrorKind::AddrInUse => Some(format!(
-                "stop what listens there (`ss -ltnp 'sport = :{}'` names it), or choose another port: `--addr {free}` \
-                 takes a free one",
-                self.address.port()
-            )),
-            io::ErrorKind::PermissionDenied => {
-                Some("choose a port above 1023: `--addr 127.0.0.1:8080`".to_owned())
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                Some("choose an address of this machine: `ip -brief address` lists them".to_owned())
-            }
-            _ => None,
-        }
-    }
-}
-
-impl From<BindError> for Report {
-    fn from(error: BindError) -> Self {
-        let because = match error.source.kind() {
-            io::ErrorKind::AddrInUse => "another process listens there".to_owned(),
-            io::ErrorKind::PermissionDenied => "this user may not use that port".to_owned(),
-            io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
-            _ => error.source.to_string(),
-        };
-        let mut report =
-            Self::new(Exit::HostResource, format!("cannot listen on `{}`", error.address)).because(because);
-        report.hint = error.hint();
-        report
-    }
-}
-
-/// An address that is taken but not listened on yet: nobody can connect before there is an answer.
-pub struct Bound {
-    socket: std::os::fd::OwnedFd,
-    address: SocketAddr,
-}
-
-impl Bound {
-    /// Takes `address`; port 0 takes a free one.
-    ///
-    /// # Errors
-    ///
-    /// When the address is in use, not allowed, or not of this machine.
-    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let failed = |source: io::Error| BindError { address, source };
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let bind = || -> io::Result<Self> {
-            let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-            // Connections of a server that just ended do not keep the next one from the address.
-            sockopt::set_socket_reuseaddr(&socket, true)?;
-            rustix::net::bind(&socket, &address)?;
-            let bound = rustix::net::getsockname(&socket)?;
-            let address = SocketAddr::try_from(bound)?;
-            Ok(Self { socket, address })
-        };
-        bind().map_err(failed)
-    }
-
-    /// The address with its real port.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Starts to listen: from here on clients are heard.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses. Must be called within a tokio runtime.
-    pub fn listen(self) -> Result<Listener, BindError> {
-        let address = self.address;
-        let listen = || -> io::Result<TcpListener> {
-            rustix::net::listen(&self.socket, LISTEN_QUEUE)?;
-            TcpListener::from_std(self.socket.into())
-        };
-        match listen() {
-            Ok(listener) => Ok(Listener { listener, address }),
-            Err(source) => Err(BindError { address, source }),
-        }
-    }
-}
-
-/// A listening socket.
-pub struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-impl Listener {
-    /// The address with its real port.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
+/// Descriptors that connections leave to everything else: the log, the artifact, what guests open.
+const KEPT_DESCRIPTORS: u32 = 128;
 
 /// What the server is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,17 +121,32 @@ impl Switch {
     }
 }
 
-/// An application behind a listening socket.
+/// A socket that a server accepts connections on.
+pub struct Door {
+    /// The socket.
+    pub listener: Listener,
+    /// What its clients are answered with, if that is TLS.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl From<Listener> for Door {
+    fn from(listener: Listener) -> Self {
+        Self { listener, tls: None }
+    }
+}
+
+/// An application behind listening sockets.
 pub struct Server {
-    listener: Listener,
+    doors: Vec<Door>,
     switch: Switch,
+    limits: ConnectionLimits,
     drain: Duration,
 }
 
 impl Server {
-    /// Puts `app` behind `listener`. `drain` is how long running requests may take to finish at the end.
-    pub fn new(listener: Listener, app: App, drain: Duration) -> Self {
-        Self { listener, switch: Switch::new(app), drain }
+    /// Puts `app` behind `doors`. `drain` is how long running requests may take to finish at the end.
+    pub fn new(doors: Vec<Door>, app: App, limits: ConnectionLimits, drain: Duration) -> Self {
+        Self { doors, switch: Switch::new(app), limits, drain }
     }
 
     /// The means to change the application while the server runs.
@@ -260,23 +160,27 @@ impl Server {
     /// What is logged and printed from here on is written by a thread of its own; see [`log::flush`].
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Drained {
         log::detach();
+        let Self { doors, switch, mut limits, drain } = self;
+        limits.connections = limits.connections.min(descriptors_for_connections());
         let (sender, mut finished) = mpsc::channel::<Infallible>(1);
         let alive = Alive { _sender: sender };
         // Connections follow a phase of their own: it ends with this function, in whatever way that is.
         let (connections, connection_phase) = watch::channel(Phase::Serving);
+        let clients = Clients::new(&limits);
+        let common = Common { switch, alive, phase: connection_phase, limits: Arc::new(limits) };
+        let running = common.alive._sender.downgrade();
 
         tokio::select! {
-            () = accept(&self.listener.listener, &self.switch, &alive, &connection_phase) => {}
+            _ = join_all(doors.iter().map(|door| accept(door, &clients, &common))) => {}
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
         }
-        drop(self.listener);
+        drop(doors);
         connections.send_replace(Phase::Draining);
 
-        let running = alive._sender.downgrade();
-        drop(alive);
+        drop(common);
         let clean = tokio::select! {
             // Nothing is ever sent: this is the moment when the last sender is gone.
-            _ = timeout(self.drain, finished.recv()) => running.strong_count() == 0,
+            _ = timeout(drain, finished.recv()) => running.strong_count() == 0,
             _ = phase.wait_for(|phase| *phase == Phase::Stopped) => running.strong_count() == 0,
         };
         let left = running.strong_count();
@@ -285,29 +189,39 @@ impl Server {
     }
 }
 
+/// How many descriptors are there for connections, once as many are allowed as can be.
+fn descriptors_for_connections() -> u32 {
+    let limit = getrlimit(Resource::Nofile);
+    let mut most = limit.current;
+    if let (Some(now), Some(highest)) = (limit.current, limit.maximum)
+        && now < highest
+        && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
+    {
+        most = limit.maximum;
+    }
+    most.map_or(u32::MAX, |most| {
+        // Where there are few, half of them.
+        let kept = u64::from(KEPT_DESCRIPTORS).min(most / 2);
+        u32::try_from(most - kept).unwrap_or(u32::MAX).max(1)
+    })
+}
+
 /// Accepts connections for ever.
-async fn accept(listener: &TcpListener, switch: &Switch, alive: &Alive, phase: &watch::Receiver<Phase>) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+async fn accept(door: &Door, clients: &Arc<Clients>, common: &Common) {
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let stream = next(listener).await;
-        let (switch, alive, phase) = (switch.clone(), alive.clone(), phase.clone());
-        tokio::spawn(async move {
-            connection::serve(stream, switch, alive, phase).await;
-            drop(permit);
-        });
+        let permit = clients.room().await;
+        let socket = next(&door.listener, clients).await;
+        // Closing it is all the answer there is: a client that has too many connections has one that is busy.
+        let Ok(seated) = clients.seat(socket.peer(), permit) else { continue };
+        tokio::spawn(connection::serve(socket, door.tls.clone(), seated, common.clone()));
     }
 }
 
-async fn next(listener: &TcpListener) -> TcpStream {
+async fn next(listener: &Listener, clients: &Clients) -> Socket {
     let mut told = false;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                // Without it the last part of an answer waits for the acknowledgement of the part before.
-                let _ = stream.set_nodelay(true);
-                return stream;
-            }
+            Ok(socket) => return socket,
             // The client was gone before it was its turn.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -315,6 +229,8 @@ async fn next(listener: &TcpListener) -> TcpStream {
                     log::line!("cannot accept connections: {error}");
                     told = true;
                 }
+                // Idle connections hold what is missing.
+                clients.make_room(1, "descriptors");
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -1,5 +1,6 @@
 //! The binary: from a signed file to its exit code, by signals, sockets and arguments.
 
+mod binary;
 mod guest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,99 +8,12 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output};
 
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use rustix::process::Signal;
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, Trigger};
 
-/// An artifact on disk, and a trust store that has its key.
-struct Place {
-    folder: TempDir,
-    artifact: PathBuf,
-}
-
-impl Place {
-    fn new(trigger: Trigger, component: &[u8], adjust: impl FnOnce(&mut Manifest)) -> Self {
-        let mut manifest = guest::manifest(trigger, BTreeSet::new());
-        let (_, loaded) = guest::load(&manifest, component);
-        manifest.imports = guest::imports(&loaded);
-        adjust(&mut manifest);
-        Self::of(&guest::artifact(manifest, component))
-    }
-
-    /// Trusts the artifact's key.
-    fn of(artifact: &guest::Artifact) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let trust = folder.path().join("trust");
-        fs::create_dir(&trust).unwrap();
-        fs::write(trust.join("key.pem"), artifact.key.to_pem().unwrap()).unwrap();
-        let artifact = guest::write(folder.path(), artifact);
-        Self { folder, artifact }
-    }
-
-    fn server() -> Self {
-        Self::new(Trigger::Http02, &guest::hostile(), |_| {})
-    }
-
-    /// A launcher that sees nothing of this user's own.
-    fn launcher(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_launcher"));
-        command
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("WADOO_TRUST", self.folder.path().join("trust"));
-        command
-    }
-
-    fn start(&self) -> Running {
-        self.start_with(&[])
-    }
-
-    fn start_with(&self, options: &[&str]) -> Running {
-        Running::spawn(self.launcher().arg(&self.artifact).args(["--addr", "127.0.0.1:0"]).args(options))
-    }
-}
-
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    ready: String,
-}
-
-impl Running {
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut ready = String::new();
-        stdout.read_line(&mut ready).unwrap();
-        Self { child, stdout, ready }
-    }
-
-    fn address(&self) -> &str {
-        let address = self.ready.split_once("http://").and_then(|(_, rest)| rest.split(' ').next());
-        address.unwrap_or_else(|| panic!("no address in {:?}", self.ready))
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn end(self) -> (Option<i32>, String) {
-        let output = self.child.wait_with_output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    }
-}
+use crate::binary::{Place, Running};
 
 #[track_caller]
 fn assert_refused(output: &Output, code: i32, words: &[&str]) {

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use wadoo_launcher::app::{App, LinkedApp, StartError};
-use wadoo_launcher::server::{Bound, Drained, Phase, Server, Switch};
+use wadoo_launcher::limits::ConnectionLimits;
+use wadoo_launcher::listen::Bound;
+use wadoo_launcher::server::{Drained, Phase, Server, Switch};
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
 use wadoo_signing::report::{Exit, Report};
 
@@ -75,14 +77,15 @@ fn serve(app: App) -> Running {
 }
 
 fn serve_with_drain(app: App, drain: Duration) -> Running {
-    let bound = Bound::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = bound.address();
+    let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = bound.address().tcp().unwrap();
     let (phase, follow) = watch::channel(Phase::Serving);
     let (sender, receiver) = mpsc::channel();
     let thread = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let server = Server::new(bound.listen().unwrap(), app, drain);
+            let server =
+                Server::new(vec![bound.listen().unwrap().into()], app, ConnectionLimits::default(), drain);
             sender.send(server.switch()).unwrap();
             server.run(follow).await
         })

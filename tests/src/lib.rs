@@ -3,6 +3,8 @@
 //! Nothing here knows how wadoo works inside; tests see what a user sees.
 
 pub mod binaries;
+pub mod hostile;
 pub mod scratch;
 pub mod server;
 pub mod tools;
+pub mod victim;

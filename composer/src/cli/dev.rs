@@ -10,8 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use wadoo_launcher::app::{App, LinkedApp};
+use wadoo_launcher::limits::ConnectionLimits;
+use wadoo_launcher::listen::Bound;
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
-use wadoo_launcher::server::{self, Bound, Server, Switch};
+use wadoo_launcher::server::{self, Server, Switch};
 use wadoo_launcher::{engine, load, log};
 use wadoo_signing::key::SigningKey;
 use wadoo_signing::manifest::{Manifest, Trigger};
@@ -65,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
             listener.address(),
             built.took.as_millis()
         );
-        let server = Server::new(listener, built.app, DRAIN);
+        let server = Server::new(vec![listener.into()], built.app, ConnectionLimits::default(), DRAIN);
         let switch = server.switch();
         print_data(&ready)?;
         // Composing takes a core for a while: on a thread of its own, requests are answered meanwhile. The

@@ -1,0 +1,423 @@
+//! Who is connected: how many, from where, and who may be asked to leave.
+//!
+//! Owns the numbers of connections and what each is doing, as far as limits need to know. Where there is no room
+//! for one more, connections without a running request are closed, the least useful first: those that were never
+//! used, then those that have been idle for longest. So nobody keeps others out by holding connections open.
+//!
+//! Invariants: no connection with a running request is closed for want of room; every connection that is open
+//! has a [`Seat`], and gives it back when it ends in any way.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use crate::limits::ConnectionLimits;
+use crate::log;
+
+/// Where there is no room, this part of the connections is closed at once: finding them takes a look at all.
+const PART: u32 = 64;
+
+/// How long to wait for room before looking again for idle connections.
+const ROOM_PAUSE: Duration = Duration::from_millis(20);
+
+/// The log says at most once in this time that connections were closed for want of room.
+const TELL_PAUSE: Duration = Duration::from_secs(60);
+
+/// Requests that one connection may give up before their end. Beyond it, a client that gives up more than it
+/// lets finish is only making work (rapid reset).
+pub(crate) const MAX_GIVEN_UP: u32 = 100;
+
+/// The clients of a server.
+pub(crate) struct Clients {
+    room: Arc<Semaphore>,
+    most: u32,
+    most_per_address: u32,
+    most_requests: u32,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    next: u64,
+    seats: HashMap<u64, Arc<Seat>>,
+    addresses: HashMap<IpAddr, Address>,
+    told: Option<Instant>,
+}
+
+/// What the connections of one address have together.
+#[derive(Default)]
+struct Address {
+    connections: u32,
+    requests: Arc<AtomicU32>,
+}
+
+/// Why a connection is not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Crowded;
+
+impl Clients {
+    pub(crate) fn new(limits: &ConnectionLimits) -> Arc<Self> {
+        Arc::new(Self {
+            room: Arc::new(Semaphore::new(limits.connections as usize)),
+            most: limits.connections,
+            most_per_address: limits.connections_per_address,
+            most_requests: limits.requests_per_address,
+            table: Mutex::default(),
+        })
+    }
+
+    /// Waits until there is room for one more, and makes it where that is possible.
+    pub(crate) async fn room(&self) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+                return permit;
+            }
+            self.make_room(self.most / PART + 1, "connections");
+            if let Ok(Ok(permit)) = timeout(ROOM_PAUSE, Arc::clone(&self.room).acquire_owned()).await {
+                return permit;
+            }
+        }
+    }
+
+    /// Closes idle connections, at most `many`, and says how many it found.
+    pub(crate) fn make_room(&self, many: u32, because: &str) -> usize {
+        let mut table = self.lock();
+        let closed = table.close_idle(many as usize, |_| true);
+        if closed > 0 {
+            table.tell(format_args!("closing idle connections: no room for others (`{because}`)"));
+        }
+        closed
+    }
+
+    /// Takes a client in. `permit` came from [`room`](Self::room).
+    pub(crate) fn seat(
+        self: &Arc<Self>,
+        peer: Option<IpAddr>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Seated, Crowded> {
+        let address = peer.map(network);
+        let mut table = self.lock();
+        let mut requests = None;
+        if let Some(address) = address {
+            let most = self.most_per_address;
+            if table.addresses.get(&address).is_some_and(|there| there.connections >= most) {
+                let from_there = |seat: &Seat| seat.address == Some(address);
+                let closed = table.close_idle((most / PART + 1) as usize, from_there);
+                let what = if closed > 0 { "closing idle connections" } else { "refusing connections" };
+                table.tell(format_args!("{what} from {address}: it has {most} (`connections-per-address`)"));
+                if closed == 0 {
+                    return Err(Crowded);
+                }
+            }
+            let there = table.addresses.entry(address).or_default();
+            there.connections += 1;
+            requests = Some((Arc::clone(&there.requests), self.most_requests));
+        }
+        let number = table.next;
+        table.next += 1;
+        let seat = Arc::new(Seat::new(address, requests));
+        table.seats.insert(number, Arc::clone(&seat));
+        Ok(Seated { seat, number, clients: Arc::clone(self), _permit: permit })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // Nothing panics while it holds the lock.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All addresses of an IPv6 network of 64 bits are as easily had as one.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address => address,
+    }
+}
+
+impl Table {
+    fn close_idle(&mut self, many: usize, of: impl Fn(&Seat) -> bool) -> usize {
+        let idle = self.seats.iter().filter(|(_, seat)| of(seat));
+        let mut idle: Vec<_> =
+            idle.filter_map(|(number, seat)| seat.idle().map(|idle| (idle, *number))).collect();
+        if idle.len() > many {
+            idle.select_nth_unstable(many);
+            idle.truncate(many);
+        }
+        for (_, number) in &idle {
+            if let Some(seat) = self.remove(*number) {
+                seat.close();
+            }
+        }
+        idle.len()
+    }
+
+    /// Gives a seat back, once.
+    fn remove(&mut self, number: u64) -> Option<Arc<Seat>> {
+        let seat = self.seats.remove(&number)?;
+        if let Some(address) = seat.address
+            && let Some(there) = self.addresses.get_mut(&address)
+        {
+            there.connections -= 1;
+            // A connection that was closed for want of room has no request running.
+            if there.connections == 0 {
+                self.addresses.remove(&address);
+            }
+        }
+        Some(seat)
+    }
+
+    fn tell(&mut self, message: std::fmt::Arguments<'_>) {
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_PAUSE) {
+            self.told = Some(Instant::now());
+            log::write(message);
+        }
+    }
+}
+
+/// The right to be connected.
+pub(crate) struct Seated {
+    pub(crate) seat: Arc<Seat>,
+    number: u64,
+    clients: Arc<Clients>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.clients.lock().remove(self.number);
+    }
+}
+
+/// What one connection is doing.
+pub(crate) struct Seat {
+    address: Option<IpAddr>,
+    /// The requests of its address that are running, and how many may.
+    requests: Option<(Arc<AtomicU32>, u32)>,
+    state: Mutex<State>,
+    closed: Notify,
+}
+
+struct State {
+    /// Since when it does what it does.
+    since: Instant,
+    running: u32,
+    /// Requests that began.
+    begun: u32,
+    given_up: u32,
+    /// Bytes of a head have come, and the head is not whole yet.
+    head: bool,
+}
+
+impl Seat {
+    fn new(address: Option<IpAddr>, requests: Option<(Arc<AtomicU32>, u32)>) -> Self {
+        let state = State { since: Instant::now(), running: 0, begun: 0, given_up: 0, head: false };
+        Self { address, requests, state: Mutex::new(state), closed: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.closed.notify_one();
+    }
+
+    /// Resolves when this connection is to end.
+    pub(crate) async fn closed(&self) {
+        self.closed.notified().await;
+    }
+
+    /// Whether requests were made, and since when there is none; `None` while one is running.
+    fn idle(&self) -> Option<(bool, Instant)> {
+        let state = self.lock();
+        (state.running == 0).then_some((state.begun > 0, state.since))
+    }
+
+    /// Bytes have come.
+    pub(crate) fn heard(&self) {
+        let mut state = self.lock();
+        if state.running == 0 && !state.head {
+            state.head = true;
+            state.since = Instant::now();
+        }
+    }
+
+    /// A head has come whole. The request runs as long as what is returned is kept.
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        let mut state = self.lock();
+        state.running += 1;
+        state.begun = state.begun.saturating_add(1);
+        state.head = false;
+        if let Some((running, _)) = &self.requests {
+            running.fetch_add(1, Ordering::Relaxed);
+        }
+        Busy { seat: Arc::clone(self), finished: false }
+    }
+
+    /// How many requests of this address may run, if more are running, those that have begun here included.
+    pub(crate) fn crowded(&self) -> Option<u32> {
+        let (running, most) = self.requests.as_ref()?;
+        (running.load(Ordering::Relaxed) > *most).then_some(*most)
+    }
+
+    pub(crate) fn is_unused(&self) -> bool {
+        self.lock().begun == 0
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().running == 0
+    }
+
+    /// When this connection has done nothing for too long; `None` while a request is running. On HTTP/2 frames that
+    /// are no request come at any time, so there the first byte begins no head.
+    pub(crate) fn deadline(&self, limits: &ConnectionLimits, heads: bool) -> Option<(Instant, Waiting)> {
+        let state = self.lock();
+        if state.running > 0 {
+            return None;
+        }
+        let (longest, waiting) = match (state.head && heads, state.begun) {
+            (true, _) => (limits.head_timeout, Waiting::Head),
+            (false, 0) => (limits.head_timeout, Waiting::Anything),
+            (false, _) => (limits.idle_timeout, Waiting::Anything),
+        };
+        Some((state.since + longest, waiting))
+    }
+}
+
+/// What a connection without a running request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// The rest of a head.
+    Head,
+    /// Anything at all.
+    Anything,
+}
+
+/// A request that is running.
+pub(crate) struct Busy {
+    seat: Arc<Seat>,
+    finished: bool,
+}
+
+impl Busy {
+    /// The client got all of its response.
+    pub(crate) fn finish(&mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some((running, _)) = &self.seat.requests {
+            running.fetch_sub(1, Ordering::Relaxed);
+        }
+        let mut state = self.seat.lock();
+        state.running -= 1;
+        if state.running == 0 {
+            state.since = Instant::now();
+        }
+        if !self.finished {
+            state.given_up += 1;
+            let finished = state.begun.saturating_sub(state.given_up);
+            if state.given_up > MAX_GIVEN_UP && state.given_up > finished {
+                self.seat.close();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients(connections: u32, per_address: u32) -> Arc<Clients> {
+        let limits = ConnectionLimits {
+            connections,
+            connections_per_address: per_address,
+            ..ConnectionLimits::default()
+        };
+        Clients::new(&limits)
+    }
+
+    async fn seat(clients: &Arc<Clients>, address: &str) -> Result<Seated, Crowded> {
+        let permit = clients.room().await;
+        clients.seat(Some(address.parse().unwrap()), permit)
+    }
+
+    async fn is_closed(seated: &Seated) -> bool {
+        timeout(Duration::ZERO, seated.seat.closed()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_least_useful_connection_makes_room_and_a_busy_one_never() {
+        let clients = clients(4, 4);
+        let busy = seat(&clients, "10.0.0.1").await.unwrap();
+        let _running = busy.seat.begin();
+        let used = seat(&clients, "10.0.0.1").await.unwrap();
+        drop(used.seat.begin());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let unused = seat(&clients, "10.0.0.1").await.unwrap();
+        let newer = seat(&clients, "10.0.0.1").await.unwrap();
+        assert_eq!(clients.make_room(1, "test"), 1);
+        assert!(is_closed(&unused).await, "it was never used");
+        assert_eq!(clients.make_room(5, "test"), 2);
+        assert!(is_closed(&used).await && is_closed(&newer).await);
+        assert!(!is_closed(&busy).await);
+        assert_eq!(clients.make_room(5, "test"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_does_not_take_the_room_of_others() {
+        let clients = clients(100, 2);
+        let first = seat(&clients, "2001:db8::1").await.unwrap();
+        let second = seat(&clients, "2001:db8::2").await.unwrap();
+        let _requests = [first.seat.begin(), second.seat.begin()];
+        assert_eq!(seat(&clients, "2001:db8::3").await.err(), Some(Crowded), "the same network");
+        assert!(seat(&clients, "2001:db8:1::1").await.is_ok());
+        drop(second);
+        assert!(seat(&clients, "2001:db8::3").await.is_ok(), "a seat was given back");
+        assert!(clients.lock().addresses.len() == 1 && clients.lock().seats.len() == 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_only_gives_up_is_told_to_leave() {
+        let clients = clients(1, 1);
+        let fair = seat(&clients, "10.0.0.1").await.unwrap();
+        for _ in 0..MAX_GIVEN_UP * 2 {
+            let mut finished = fair.seat.begin();
+            finished.finish();
+            drop(fair.seat.begin());
+        }
+        assert!(!is_closed(&fair).await, "it lets as many finish");
+        for _ in 0..2 {
+            drop(fair.seat.begin());
+        }
+        assert!(is_closed(&fair).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_counts_from_the_first_byte_of_a_head_or_from_the_last_response() {
+        let limits = ConnectionLimits::default();
+        let seat = Arc::new(Seat::new(None, None));
+        let begin = Instant::now();
+        assert_eq!(seat.deadline(&limits, true), Some((begin + limits.head_timeout, Waiting::Anything)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        seat.heard();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        seat.heard();
+        let expected = begin + Duration::from_secs(1) + limits.head_timeout;
+        assert_eq!(seat.deadline(&limits, true), Some((expected, Waiting::Head)));
+        let running = seat.begin();
+        assert_eq!(seat.deadline(&limits, true), None);
+        drop(running);
+        assert_eq!(
+            seat.deadline(&limits, true),
+            Some((Instant::now() + limits.idle_timeout, Waiting::Anything))
+        );
+    }
+}
