@@ -132,12 +132,15 @@ pub enum Capability {
     OutgoingHttp,
     /// `wasi:cli/environment`; also in the base set, where it is empty.
     Environment,
+    /// `wasi:filesystem/preopens`; also in the base set, where it is empty.
+    Filesystem,
 }
 
 fn capability_id(id: &str) -> Option<Capability> {
     match id {
         "wasi:http/outgoing-handler" | "wasi:http/client" => Some(Capability::OutgoingHttp),
         "wasi:cli/environment" => Some(Capability::Environment),
+        "wasi:filesystem/preopens" => Some(Capability::Filesystem),
         _ => None,
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 use wadoo_launcher::engine::WASMTIME_VERSION;
+use wadoo_launcher::reach::{self, Mounts};
 use wadoo_launcher::server::{DEFAULT_ADDRESS, DEFAULT_DRAIN};
+use wadoo_signing::mount::MountPath;
 use wadoo_signing::report::{Exit, Report};
 
 /// Printed by `--help`.
@@ -28,6 +30,9 @@ Options:
       --trust DIR       folder with the public keys to trust, instead of $WADOO_TRUST, /etc/wadoo/trusted.d or
                         the user's own
       --drain TIME      how long running requests may take to finish after the first signal [default: 30s]
+      --mount SEEN=FOLDER[:ro]
+                        give the application the folder that its manifest declares as SEEN; `:ro` never lets it write
+                        there; once for each
       --map-in-place    run the file itself although this user could change it, instead of a sealed copy
       --timings         say on stderr how long each step of the start took, and the first instance
   -h, --help            print this
@@ -38,6 +43,7 @@ The first argument after APP.cwasm that is none of these options, and all after 
 
 Examples:
   launcher shop.cwasm --addr 0.0.0.0:80 --trust /etc/shop/keys
+  launcher shop.cwasm --mount /data=/var/lib/shop --mount /etc/shop=/etc/shop:ro
   launcher greet.cwasm Ada Grace
   launcher check shop.cwasm --trust keys/
 
@@ -68,6 +74,7 @@ pub(crate) struct Options {
     pub(crate) trust: Option<PathBuf>,
     pub(crate) address: SocketAddr,
     pub(crate) drain: Duration,
+    pub(crate) mounts: Mounts,
     pub(crate) map_in_place: bool,
     pub(crate) timings: bool,
 }
@@ -85,6 +92,8 @@ pub(crate) enum UsageError {
     Value(&'static str),
     #[error("`{0}` is given twice")]
     Twice(&'static str),
+    #[error("`--mount` is given twice for `{0}`")]
+    MountTwice(MountPath),
     #[error("`{found}` is not {expected}")]
     Malformed { found: String, expected: &'static str },
     #[error("`check` listens to nobody and takes no `{0}`")]
@@ -155,6 +164,7 @@ struct Given {
     address: Option<OsString>,
     trust: Option<OsString>,
     drain: Option<OsString>,
+    mounts: Mounts,
     map_in_place: bool,
     timings: bool,
 }
@@ -171,7 +181,7 @@ impl Given {
     }
 
     fn knows(name: &str) -> bool {
-        matches!(name, "--addr" | "--trust" | "--drain" | "--map-in-place" | "--timings")
+        matches!(name, "--addr" | "--trust" | "--drain" | "--mount" | "--map-in-place" | "--timings")
     }
 
     fn take(
@@ -181,9 +191,10 @@ impl Given {
         arguments: &mut impl Iterator<Item = OsString>,
     ) -> Result<(), UsageError> {
         let (name, place) = match name {
-            "--addr" => ("--addr", &mut self.address),
-            "--trust" => ("--trust", &mut self.trust),
-            "--drain" => ("--drain", &mut self.drain),
+            "--addr" => ("--addr", Some(&mut self.address)),
+            "--trust" => ("--trust", Some(&mut self.trust)),
+            "--drain" => ("--drain", Some(&mut self.drain)),
+            "--mount" => ("--mount", None),
             "--timings" => return switch("--timings", &mut self.timings, value),
             _ => return switch("--map-in-place", &mut self.map_in_place, value),
         };
@@ -192,7 +203,19 @@ impl Given {
         if value.is_empty() {
             return Err(UsageError::NoValue(name));
         }
+        let Some(place) = place else { return self.mount(&value) };
         if place.replace(value).is_some() { Err(UsageError::Twice(name)) } else { Ok(()) }
+    }
+
+    fn mount(&mut self, text: &OsStr) -> Result<(), UsageError> {
+        let (seen, folder) = reach::mount_of(text).ok_or_else(|| UsageError::Malformed {
+            found: text.to_string_lossy().into_owned(),
+            expected: reach::MOUNT_SYNTAX,
+        })?;
+        match self.mounts.insert(seen.clone(), folder) {
+            Some(_) => Err(UsageError::MountTwice(seen)),
+            None => Ok(()),
+        }
     }
 
     /// An option that only a server can heed.
@@ -208,6 +231,7 @@ impl Given {
             trust: self.trust.map(PathBuf::from),
             address: address_of(&address.to_string_lossy())?,
             drain: self.drain.map_or(Ok(DEFAULT_DRAIN), |drain| duration_of(&drain.to_string_lossy()))?,
+            mounts: self.mounts,
             map_in_place: self.map_in_place,
             timings: self.timings,
         })
@@ -265,6 +289,7 @@ mod tests {
             trust: None,
             address: DEFAULT_ADDRESS.parse().unwrap(),
             drain: DEFAULT_DRAIN,
+            mounts: Mounts::new(),
             map_in_place: false,
             timings: false,
         }
@@ -298,6 +323,7 @@ mod tests {
             trust: options.trust.clone(),
             address: options.address,
             drain: options.drain,
+            mounts: options.mounts.clone(),
             map_in_place: options.map_in_place,
             timings: options.timings,
         }
@@ -340,6 +366,11 @@ mod tests {
             ("--addr [::1]:1 a.cwasm --addr [::1]:1", "`--addr` is given twice"),
             ("--map-in-place a.cwasm --map-in-place", "`--map-in-place` is given twice"),
             ("a.cwasm --addr 8080", "`8080` is not an address with a port, `127.0.0.1:8080` for example"),
+            ("a.cwasm --mount /a=/x --mount /a=/y", "`--mount` is given twice for `/a`"),
+            (
+                "a.cwasm --mount data=/x",
+                "`data=/x` is not a mount, `/data=/srv/shop` or `/data=/srv/shop:ro` for example",
+            ),
             ("a.cwasm --drain 30", "`30` is not a time, `30s` or `500ms` for example"),
             (
                 "a.cwasm --drain 99999999999999999999s",

@@ -4,7 +4,7 @@
 //! interfaces are linked to it (see `linker`).
 //!
 //! Invariant: deny by default. No sockets, no files, an empty environment and empty stdin, unless the
-//! manifest grants otherwise.
+//! manifest grants otherwise (see `reach`).
 
 use std::io;
 

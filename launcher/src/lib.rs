@@ -20,6 +20,8 @@ pub mod trusting;
 pub mod verify;
 
 #[cfg(feature = "serve")]
+mod address;
+#[cfg(feature = "serve")]
 pub mod app;
 #[cfg(feature = "serve")]
 mod body;
@@ -27,6 +29,8 @@ mod body;
 pub mod command;
 #[cfg(feature = "serve")]
 mod connection;
+#[cfg(feature = "serve")]
+mod egress;
 #[cfg(feature = "serve")]
 mod exchange;
 #[cfg(feature = "serve")]
@@ -43,6 +47,8 @@ mod outgoing;
 pub mod pool;
 #[cfg(feature = "serve")]
 mod problem;
+#[cfg(feature = "serve")]
+pub mod reach;
 #[cfg(feature = "serve")]
 pub mod server;
 #[cfg(feature = "serve")]

@@ -10,7 +10,8 @@
 use std::collections::BTreeSet;
 
 use thiserror::Error;
-use wadoo_signing::manifest::{Grant, Manifest, Trigger};
+use wadoo_signing::manifest::{Grant, Manifest};
+use wadoo_signing::mount::MAX_MOUNTS;
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable};
@@ -197,9 +198,10 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
         let kind = find(import).map(|interface| interface.grant);
         match (grant, kind) {
             (Grant::OutgoingHttp(_), Some(Some(Kind::OutgoingHttp))) => {}
-            (Grant::Environment(_), Some(Some(Kind::Environment))) => {
-                if matches!(manifest.trigger, Trigger::Http02 | Trigger::Http03) {
-                    return refuse(import, "variables of the environment are granted to commands only");
+            (Grant::Environment(_), Some(Some(Kind::Environment))) => {}
+            (Grant::Filesystem(filesystem), Some(Some(Kind::Filesystem))) => {
+                if filesystem.mounts.len() > MAX_MOUNTS {
+                    return refuse(import, "it has more mounts than this launcher can hold");
                 }
             }
             (_, Some(Some(_))) => return refuse(import, "its values are of another kind"),
@@ -210,8 +212,9 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
     // What a store reaches is known by kind, so one version of an interface must not have less than another.
     for (import, grant) in &manifest.grants {
         let same = |other: &str| match grant {
-            // Every version of it reads the same variables.
+            // Every version of it reads the same variables, and sees the same folders.
             Grant::Environment(_) => find(other).is_some_and(|other| other.grant == Some(Kind::Environment)),
+            Grant::Filesystem(_) => find(other).is_some_and(|other| other.grant == Some(Kind::Filesystem)),
             // 0.2 and 0.3 are enforced apart.
             Grant::OutgoingHttp(_) => find(other)
                 .is_some_and(|other| find(import).is_some_and(|interface| std::ptr::eq(interface, other))),
@@ -244,6 +247,7 @@ struct Interface {
 enum Kind {
     OutgoingHttp,
     Environment,
+    Filesystem,
 }
 
 /// Versions that are compatible with each other. A pre-release is compatible with itself only, so none is
@@ -334,9 +338,12 @@ static INTERFACES: &[Interface] = &[
     base("wasi:filesystem/types", V02, |l| {
         wasi02::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
     }),
-    base("wasi:filesystem/preopens", V02, |l| {
-        wasi02::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
-    }),
+    Interface {
+        grant: Some(Kind::Filesystem),
+        ..base("wasi:filesystem/preopens", V02, |l| {
+            wasi02::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
+        })
+    },
     base("wasi:http/types", V02, |l| {
         let options = http02::types::LinkOptions::default();
         http02::types::add_to_linker::<_, WasiHttp>(l, &options, Host::http_02)
@@ -391,9 +398,12 @@ static INTERFACES: &[Interface] = &[
     base("wasi:filesystem/types", V03, |l| {
         wasi03::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
     }),
-    base("wasi:filesystem/preopens", V03, |l| {
-        wasi03::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
-    }),
+    Interface {
+        grant: Some(Kind::Filesystem),
+        ..base("wasi:filesystem/preopens", V03, |l| {
+            wasi03::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
+        })
+    },
     base("wasi:http/types", V03, |l| http03::types::add_to_linker::<_, WasiHttp>(l, Host::http_03)),
     Interface {
         name: "wasi:http/client",

@@ -1,16 +1,15 @@
 //! Requests that an application sends: where they may go, and how they get there.
 //!
-//! Owns the allow-list, the connection (TCP, TLS by rustls with the Mozilla roots), and its time-outs.
-//! Deliberately absent: a connection pool, redirects, HTTP/2, proxies.
+//! Owns the connection (TCP, TLS by rustls with the Mozilla roots), and its time-outs.
+//! Deliberately absent: where requests may go (see `egress`), a connection pool, redirects, HTTP/2, proxies.
 //!
-//! Invariant: nothing is looked up and no socket is opened before `host:port` was found in the grant.
+//! Invariant: no socket is opened to an address that `egress` did not return for this request.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -21,11 +20,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use wadoo_signing::destination::{Host, Scheme};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::body::Paced;
+use crate::egress::{Egress, Target};
 
 /// Longest time to look up the host, connect and shake hands. A guest can ask for less.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,14 +47,13 @@ type Answer = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + 
 
 /// The right of one instance to send requests.
 pub(crate) struct Outgoing {
-    hosts: Arc<BTreeSet<String>>,
+    egress: Arc<Egress>,
     connections: Arc<Semaphore>,
 }
 
 impl Outgoing {
-    /// `hosts` holds `host:port` in lower case. Empty: every request is denied.
-    pub(crate) fn new(hosts: Arc<BTreeSet<String>>) -> Self {
-        Self { hosts, connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+    pub(crate) fn new(egress: Arc<Egress>) -> Self {
+        Self { egress, connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 }
 
@@ -65,63 +65,20 @@ impl WasiHttpHooks for Outgoing {
         // It would tell the sender of a request that its response could not be processed; nothing here asks.
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
-        let peer = Peer::of(request.uri()).and_then(|peer| {
-            if self.hosts.contains(&peer.name()) { Ok(peer) } else { Err(Error::HttpRequestDenied) }
-        });
+        let target = self.egress.permit(request.uri());
+        let egress = Arc::clone(&self.egress);
         let connections = Arc::clone(&self.connections);
         Box::new(async move {
-            let peer = peer?;
+            let target = target?;
             let permit = connections.try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
             let times = Times::of(options);
-            let (response, driver) = exchange(peer, request, times).await?;
+            let (response, driver) = exchange(&egress, &target, request, times).await?;
             let driver = async move {
                 let _permit = permit;
                 driver.await.map_err(Error::from)
             };
             Ok((response, Box::new(driver) as Box<dyn Future<Output = _> + Send>))
         })
-    }
-}
-
-/// Where a request goes, taken from its URI once, so that what was allowed is what is connected to.
-#[derive(Debug, PartialEq, Eq)]
-struct Peer {
-    /// Lower case; an IPv6 address in brackets.
-    host: String,
-    port: u16,
-    tls: bool,
-}
-
-impl Peer {
-    fn of(uri: &Uri) -> Result<Self, Error> {
-        let tls = match uri.scheme() {
-            None => true,
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            Some(scheme) if *scheme == Scheme::HTTP => false,
-            Some(_) => return Err(Error::HttpProtocolError),
-        };
-        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-        // User information would let the text before `@` pass for the host in the eyes of a reader.
-        if authority.as_str().contains('@') || authority.host().is_empty() {
-            return Err(Error::HttpRequestUriInvalid);
-        }
-        let port = match authority.port() {
-            Some(port) => port.as_str().parse().map_err(|_| Error::HttpRequestUriInvalid)?,
-            None if authority.as_str().ends_with(':') => return Err(Error::HttpRequestUriInvalid),
-            None if tls => 443,
-            None => 80,
-        };
-        Ok(Self { host: authority.host().to_ascii_lowercase(), port, tls })
-    }
-
-    /// As grants are written.
-    fn name(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
-    fn server_name(&self) -> Result<ServerName<'static>, Error> {
-        let bare = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        ServerName::try_from(bare).map_err(|_| Error::HttpRequestUriInvalid)
     }
 }
 
@@ -148,16 +105,17 @@ type Driver = AbortOnDropJoinHandle<Result<(), hyper::Error>>;
 
 /// One request on a connection of its own, up to the response's head. The driver moves the rest.
 async fn exchange(
-    peer: Peer,
+    egress: &Egress,
+    target: &Target,
     mut request: Request<WasiBody>,
     times: Times,
 ) -> Result<(Response<WasiBody>, Driver), Error> {
     let (mut sender, driver) =
-        timeout(times.connect, connect(&peer)).await.map_err(|_| Error::ConnectionTimeout)??;
+        timeout(times.connect, connect(egress, target)).await.map_err(|_| Error::ConnectionTimeout)??;
 
     // On the wire the target has scheme and authority only when it is sent to a proxy.
-    let target = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    *request.uri_mut() = Uri::from(target);
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(path);
 
     let response = timeout(times.first_byte, sender.send_request(request))
         .await
@@ -167,22 +125,28 @@ async fn exchange(
     Ok((response, driver))
 }
 
-async fn connect(peer: &Peer) -> Result<(http1::SendRequest<WasiBody>, Driver), Error> {
-    let addresses = tokio::net::lookup_host(peer.name())
-        .await
-        .map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
+async fn connect(egress: &Egress, target: &Target) -> Result<(http1::SendRequest<WasiBody>, Driver), Error> {
     let mut failure = Error::DestinationNotFound;
-    for address in addresses {
+    for address in egress.addresses(target).await? {
         match TcpStream::connect(address).await {
-            Ok(stream) if peer.tls => {
-                let stream = tls().connect(peer.server_name()?, stream).await.map_err(Error::Tls)?;
-                return handshake(stream).await;
+            Ok(stream) if target.scheme == Scheme::Https => {
+                let name = server_name(&target.host)?;
+                return handshake(tls().connect(name, stream).await.map_err(Error::Tls)?).await;
             }
             Ok(stream) => return handshake(stream).await,
             Err(error) => failure = Error::Connect(error),
         }
     }
     Err(failure)
+}
+
+fn server_name(host: &Host) -> Result<ServerName<'static>, Error> {
+    match host {
+        Host::Address(address) => Ok(ServerName::from(*address)),
+        Host::Localhost | Host::Name(_) => {
+            ServerName::try_from(host.to_string()).map_err(|_| Error::HttpRequestUriInvalid)
+        }
+    }
 }
 
 async fn handshake<S>(stream: S) -> Result<(http1::SendRequest<WasiBody>, Driver), Error>
@@ -214,31 +178,18 @@ fn tls() -> &'static TlsConnector {
 mod tests {
     use bytes::Bytes;
     use http_body_util::Empty;
+    use wadoo_signing::manifest::OutgoingHttp;
 
     use super::*;
-
-    fn peer(uri: &str) -> Result<String, Error> {
-        Peer::of(&uri.parse().expect("a URI")).map(|peer| peer.name())
-    }
-
-    #[test]
-    fn the_peer_is_host_and_port_of_the_authority() {
-        assert_eq!(peer("https://API.example.com/x").unwrap(), "api.example.com:443");
-        assert_eq!(peer("http://api.example.com/x").unwrap(), "api.example.com:80");
-        assert_eq!(peer("https://api.example.com:8443").unwrap(), "api.example.com:8443");
-        assert_eq!(peer("http://[::1]:8080/").unwrap(), "[::1]:8080");
-        assert!(peer("https://api.example.com@evil.example/").is_err());
-        assert!(peer("ftp://api.example.com/").is_err());
-        assert!(peer("/only/a/path").is_err());
-    }
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_unlisted_host_is_denied_before_anything_is_opened() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let hosts = BTreeSet::from([format!("localhost:{}", address.port())]);
-        let mut outgoing = Outgoing::new(Arc::new(hosts));
+        let hosts = [format!("localhost:{}", address.port()).parse().unwrap()].into();
+        let egress = Egress::new(OutgoingHttp { hosts, ..OutgoingHttp::default() });
+        let mut outgoing = Outgoing::new(Arc::new(egress));
         let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
         let request = Request::get(format!("http://{address}/")).body(body).unwrap();
         let answer = Box::into_pin(outgoing.send_request(request, None, Box::new(async { Ok(()) }))).await;

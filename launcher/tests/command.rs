@@ -5,6 +5,7 @@ mod guest;
 use std::collections::BTreeSet;
 
 use wadoo_launcher::command::{Command, RunError};
+use wadoo_launcher::reach::{Mounts, Reach};
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
 use wadoo_signing::report::{Exit, Report};
 
@@ -56,9 +57,11 @@ fn versions_of_one_interface_cannot_have_different_grants() {
 
     let hosts = refusal(|manifest| {
         for (version, host) in [("0.2.0", "a:1"), ("0.2.6", "b:1")] {
-            let hosts = BTreeSet::from([host.to_owned()]);
+            let hosts = BTreeSet::from([host.parse().unwrap()]);
             let import = format!("wasi:http/outgoing-handler@{version}");
-            manifest.grants.insert(import, Grant::OutgoingHttp(OutgoingHttp { hosts }));
+            manifest
+                .grants
+                .insert(import, Grant::OutgoingHttp(OutgoingHttp { hosts, ..OutgoingHttp::default() }));
         }
     });
     assert!(hosts.is_some_and(|text| text.contains("other values")));
@@ -67,7 +70,8 @@ fn versions_of_one_interface_cannot_have_different_grants() {
 fn run(arguments: &[&str]) -> Result<u8, RunError> {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(command(|manifest| manifest.limits.timeout_ms = Some(1000)).run(&arguments))
+    let reach = Reach::of(&guest::manifest(Trigger::Command02, BTreeSet::new()), &Mounts::new()).unwrap();
+    runtime.block_on(command(|manifest| manifest.limits.timeout_ms = Some(1000)).run(&arguments, &reach))
 }
 
 #[test]

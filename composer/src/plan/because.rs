@@ -53,11 +53,6 @@ impl PlanError {
                 format!("`{granted}` allows it and gets the values in `[grants]`"),
                 format!("`{other}` imports it too and does not allow it, and would get the same values"),
             ],
-            Self::EnvironmentForServer { trigger } => {
-                vec![format!(
-                    "the application starts with `{trigger}`, and only a command gets variables of the launcher"
-                )]
-            }
             Self::UnusedPart {
                 part: unused, fate: Some(Fate { part, import, decision, fits, .. }), ..
             } => {

@@ -46,8 +46,6 @@ pub enum PlanError {
     DifferentValues { import: String, granted: PartName, other: PartName, has_allow: bool },
     #[error("cannot provide `{}` to `{other}` and `{part}`: they need different types of it", bare(import))]
     LauncherTypes { import: String, part: PartName, other: PartName, differences: Vec<Difference> },
-    #[error("cannot grant `wasi:cli/environment` to a server")]
-    EnvironmentForServer { trigger: String },
     #[error("`{}` of `{part}` has `{text}`, which `{part}` does not import", entry.key())]
     UnusedEntry { part: PartName, entry: Entry, text: String, near: Option<String>, imports: Vec<String> },
     #[error("`{part}` allows `{text}`, and nothing comes of it")]

@@ -56,13 +56,10 @@ impl PlanError {
             Self::LauncherTypes { part, other, import, .. } => {
                 format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))
             }
-            Self::EnvironmentForServer { .. } => {
-                "remove the grant; `wasi:config` values will do this in a later version".into()
-            }
             Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. }
                 if interfaces::capability(import).is_some() =>
             {
-                format!("remove it; or, in a command, {}", grant_line(import))
+                format!("remove it, or {}", grant_line(import))
             }
             Self::IdleAllow { .. } => "remove it".into(),
             Self::UnusedEntry { near: Some(near), .. } => format!("did you mean `{near}`?"),
@@ -170,11 +167,12 @@ fn mismatch_hint(part: &PartName, provider: &PartName, differences: &[Difference
     format!("rebuild `{provider}` or `{part}`, so that both use the same WIT of `{}`", package(import))
 }
 
-/// "add `"x" = { hosts = ["example.com:443"] }` to `[grants]`"
+/// "add `"x" = { hosts = ["https://example.com"] }` to `[grants]`"
 fn grant_line(import: &str) -> String {
     let values = match interfaces::capability(import) {
         Some(interfaces::Capability::Environment) => "keys = [\"NAME\"]",
-        _ => "hosts = [\"example.com:443\"]",
+        Some(interfaces::Capability::Filesystem) => "mounts = [{ path = \"/data\" }]",
+        _ => "hosts = [\"https://example.com\"]",
     };
     format!("add `\"{}\" = {{ {values} }}` to `[grants]`", bare(import))
 }

@@ -126,7 +126,7 @@ pub fn plan(recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
     } else {
         None
     };
-    let launcher = launcher::imports(recipe, inputs, &wiring, exports.as_ref(), decided, &mut problems);
+    let launcher = launcher::imports(recipe, inputs, &wiring, decided, &mut problems);
     if decided
         && acyclic
         && let Some(exports) = &exports

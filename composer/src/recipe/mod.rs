@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest::Grant;
 
 use crate::target::{CpuLevel, Target};
 
@@ -78,21 +79,6 @@ pub struct Component {
     pub allow: Vec<Spanned<InterfacePattern>>,
     /// `deny`: imports that are linked to an implementation whose every call fails.
     pub deny: Vec<Spanned<InterfacePattern>>,
-}
-
-/// The values of one line of `[grants]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// `"wasi:http/outgoing-handler"` and `"wasi:http/client"`: `host:port`, lower case, sorted, without repetition.
-    OutgoingHttp {
-        /// `hosts`; a host without port means 443 and 80.
-        hosts: Vec<String>,
-    },
-    /// `"wasi:cli/environment"`: names of variables of the launcher's environment, sorted (commands only).
-    Environment {
-        /// `keys`
-        keys: Vec<String>,
-    },
 }
 
 /// `[limits]`, defaults filled in.
