@@ -53,3 +53,5 @@ pub mod reach;
 pub mod server;
 #[cfg(feature = "serve")]
 mod ticker;
+#[cfg(feature = "serve")]
+mod upstream;

@@ -24,6 +24,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use crate::egress::Egress;
 use crate::host::Host;
 use crate::outgoing::Outgoing;
+use crate::upstream::Upstreams;
 
 /// A folder of this device, as the operator gives it: `/data=/var/lib/shop` or `/data=/var/lib/shop:ro`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +56,11 @@ pub fn mount_of(text: &OsStr) -> Option<(MountPath, Folder)> {
     Some((seen, Folder { path: OsString::from_vec(path.to_vec()).into(), read_only }))
 }
 
-/// What an application reaches. A copy is cheap and reaches the same.
+/// What an application reaches. A copy is cheap, and shares its connections.
 #[derive(Clone)]
 pub struct Reach {
-    http_02: Arc<Egress>,
-    http_03: Arc<Egress>,
+    http_02: Arc<Upstreams>,
+    http_03: Arc<Upstreams>,
     variables: Arc<[(String, String)]>,
     files: WasiFilesystemCtx,
 }
@@ -137,8 +138,8 @@ impl Reach {
     /// When `mounts` are not those that are declared, a folder cannot be opened or a variable cannot be passed on.
     pub fn of(manifest: &Manifest, mounts: &Mounts) -> Result<Self, ReachError> {
         Ok(Self {
-            http_02: Arc::new(egress(manifest, "wasi:http/outgoing-handler@")),
-            http_03: Arc::new(egress(manifest, "wasi:http/client@")),
+            http_02: Arc::new(Upstreams::new(egress(manifest, "wasi:http/outgoing-handler@"))),
+            http_03: Arc::new(Upstreams::new(egress(manifest, "wasi:http/client@"))),
             variables: variables(manifest)?,
             files: files(manifest, mounts)?,
         })
@@ -148,13 +149,13 @@ impl Reach {
     pub(crate) fn host(&self, wasi: &mut WasiCtxBuilder, memory: u64) -> Host {
         let mut wasi = wasi.envs(&self.variables).build();
         *wasi.filesystem() = self.files.clone();
-        let outgoing = |egress: &Arc<Egress>| Outgoing::new(Arc::clone(egress));
+        let outgoing = |upstreams: &Arc<Upstreams>| Outgoing::new(Arc::clone(upstreams));
         Host::new(wasi, memory, outgoing(&self.http_02), outgoing(&self.http_03))
     }
 }
 
-/// The destinations of the versions of one interface. Others have their own: what one was granted never decides for
-/// another.
+/// The destinations of the versions of one interface. Others have their own, and their own connections: what one was
+/// granted never decides for another.
 fn egress(manifest: &Manifest, interface: &str) -> Egress {
     let mut all = OutgoingHttp::default();
     for (import, grant) in &manifest.grants {
@@ -203,6 +204,9 @@ fn files(manifest: &Manifest, mounts: &Mounts) -> Result<WasiFilesystemCtx, Reac
     let surplus: Vec<_> = mounts.keys().filter(|seen| !declared.contains_key(seen)).cloned().collect();
     if !missing.is_empty() || !surplus.is_empty() {
         return Err(ReachError::Mounts { app: manifest.app.name.clone(), missing, surplus });
+    }
+    if declared.is_empty() {
+        return Ok(WasiFilesystemCtx::default());
     }
     let mut wasi = WasiCtx::builder();
     for (seen, access) in declared {

@@ -1,7 +1,7 @@
 //! What an application may reach: granted hosts over real sockets, granted variables, and nothing else.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -32,18 +32,38 @@ impl Upstream {
         ))
     }
 
+    /// One that keeps its connections, but closes the first when a second request arrives on it.
+    fn forgetful() -> Self {
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nupstream";
+        Self::serving(move |number, mut stream| {
+            let mut head = [0; 1024];
+            let mut requests = 0;
+            while stream.read(&mut head).is_ok_and(|length| length > 0) {
+                requests += 1;
+                if (number, requests) == (1, 2) || stream.write_all(answer).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
     fn answering(answer: String) -> Self {
+        Self::serving(move |_, mut stream| {
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head);
+            let _ = stream.write_all(answer.as_bytes());
+        })
+    }
+
+    /// Serves one connection at a time, which it counts from 1.
+    fn serving(serve: impl Fn(usize, TcpStream) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                count.fetch_add(1, Ordering::SeqCst);
-                let mut stream = stream.unwrap();
-                let mut head = [0; 1024];
-                let _ = stream.read(&mut head);
-                let _ = stream.write_all(answer.as_bytes());
+                serve(count.fetch_add(1, Ordering::SeqCst) + 1, stream.unwrap());
             }
         });
         Self { address, connections }
@@ -126,6 +146,21 @@ fn a_redirect_is_a_request_like_any_other() {
         assert!(answer.text().to_lowercase().contains("denied"), "{guest}: {}", answer.text());
         let answer = follow(&[&first, &elsewhere]);
         assert_eq!((answer.status, elsewhere.reached()), (200, 1), "{guest}: {}", answer.text());
+    }
+}
+
+/// The first connection dies when it is used again, which no client can know; the second is kept by one instance for the next.
+#[test]
+fn connections_are_kept_for_other_instances_and_replaced_when_they_die() {
+    for (guest, interface) in FETCHERS {
+        let upstream = Upstream::forgetful();
+        let scratch = Scratch::new();
+        let server = fetcher(&scratch, guest, interface, &upstream.address.to_string());
+        for expected in [1, 2, 2, 2] {
+            let answer = server.get(&format!("/fetch?url=http://{}/", upstream.address));
+            assert_eq!((answer.status, answer.text().as_str()), (200, "upstream"), "{guest}");
+            assert_eq!(upstream.reached(), expected, "{guest}");
+        }
     }
 }
 
