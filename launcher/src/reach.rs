@@ -1,15 +1,16 @@
 //! What an application reaches of this device: the values of its grants, made ready once at the start.
 //!
-//! Owns the variables, the folders and the destinations that every store of an application gets. Deliberately absent:
+//! Owns the variables, the folders, the destinations and the addresses that every store of an application gets. Deliberately absent:
 //! which interfaces are linked (see `linker`).
 //!
 //! Invariants: everything is looked up once, at the start, so that a variable or a folder that is
 //! changed, moved or replaced later does not change what a running application reaches; a folder is given only if
 //! the signed manifest declares it, and never with more rights than it declares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env::{self, VarError};
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp};
 use wadoo_signing::mount::{Access, MountPath};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::egress::Egress;
@@ -63,6 +65,8 @@ pub struct Reach {
     http_03: Arc<Upstreams>,
     variables: Arc<[(String, String)]>,
     files: WasiFilesystemCtx,
+    /// The addresses that sockets may exchange data with; `None`: there are no sockets.
+    sockets: Option<Arc<BTreeSet<SocketAddr>>>,
 }
 
 /// Why an application does not get what it was granted.
@@ -142,11 +146,19 @@ impl Reach {
             http_03: Arc::new(Upstreams::new(egress(manifest, "wasi:http/client@"))),
             variables: variables(manifest)?,
             files: files(manifest, mounts)?,
+            sockets: sockets(manifest),
         })
     }
 
     /// The data of a store: `wasi`, with everything that is granted.
     pub(crate) fn host(&self, wasi: &mut WasiCtxBuilder, memory: u64) -> Host {
+        if let Some(granted) = &self.sockets {
+            let granted = Arc::clone(granted);
+            wasi.allow_tcp(true).allow_udp(true).socket_addr_check(move |address, used| {
+                let may = may_use(&granted, address, used);
+                Box::pin(async move { may })
+            });
+        }
         let mut wasi = wasi.envs(&self.variables).build();
         *wasi.filesystem() = self.files.clone();
         let outgoing = |upstreams: &Arc<Upstreams>| Outgoing::new(Arc::clone(upstreams));
@@ -224,9 +236,53 @@ fn files(manifest: &Manifest, mounts: &Mounts) -> Result<WasiFilesystemCtx, Reac
     Ok(wasi.build().filesystem().clone())
 }
 
+/// Every interface of sockets has the same addresses, which the linker has checked.
+fn sockets(manifest: &Manifest) -> Option<Arc<BTreeSet<SocketAddr>>> {
+    manifest.grants.values().find_map(|grant| match grant {
+        Grant::Sockets(sockets) => Some(Arc::new(sockets.connect.clone())),
+        _ => None,
+    })
+}
+
+/// Data goes to the granted addresses and comes from them; nobody else may be waited for.
+fn may_use(granted: &BTreeSet<SocketAddr>, address: SocketAddr, used: SocketAddrUse) -> bool {
+    match used {
+        SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => {
+            granted.contains(&SocketAddr::new(address.ip().to_canonical(), address.port()))
+        }
+        // Every socket is bound before it connects: to whatever address and port the system takes.
+        SocketAddrUse::TcpBind | SocketAddrUse::UdpBind => {
+            address.ip().is_unspecified() && address.port() == 0
+        }
+        SocketAddrUse::TcpListen | SocketAddrUse::TcpAccept => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sockets_talk_to_granted_addresses_and_listen_to_nobody() {
+        let granted = ["10.0.0.5:5432", "[fd00::5]:53"].map(|address| address.parse().unwrap()).into();
+        let may = |address: &str, used| may_use(&granted, address.parse().unwrap(), used);
+        use SocketAddrUse::{TcpAccept, TcpBind, TcpConnect, TcpListen, UdpBind, UdpReceive, UdpSend};
+        for used in [TcpConnect, UdpSend, UdpReceive] {
+            for address in ["10.0.0.5:5432", "[::ffff:10.0.0.5]:5432", "[fd00::5]:53"] {
+                assert!(may(address, used), "{address} {used:?}");
+            }
+            for address in ["10.0.0.5:5433", "10.0.0.6:5432", "127.0.0.1:5432", "0.0.0.0:0"] {
+                assert!(!may(address, used), "{address} {used:?}");
+            }
+        }
+        for used in [TcpBind, UdpBind] {
+            assert!(may("0.0.0.0:0", used) && may("[::]:0", used));
+            assert!(!may("0.0.0.0:8080", used) && !may("10.0.0.5:5432", used));
+        }
+        for used in [TcpListen, TcpAccept] {
+            assert!(!may("10.0.0.5:5432", used) && !may("0.0.0.0:0", used));
+        }
+    }
 
     #[test]
     fn a_mount_is_where_it_is_seen_and_where_it_is() {

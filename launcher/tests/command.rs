@@ -2,11 +2,14 @@
 
 mod guest;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wadoo_launcher::command::{Command, RunError};
 use wadoo_launcher::reach::{Mounts, Reach};
-use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
+use wadoo_signing::manifest::{
+    EnvironmentGrant, FilesystemGrant, Grant, Manifest, OutgoingHttp, SocketsGrant, Trigger,
+};
+use wadoo_signing::mount::{Access, MAX_MOUNTS};
 use wadoo_signing::report::{Exit, Report};
 
 fn command(adjust: impl FnOnce(&mut Manifest)) -> Command {
@@ -54,6 +57,32 @@ fn versions_of_one_interface_cannot_have_different_grants() {
         grant(manifest, "0.3.0", "A");
     });
     assert_eq!(same, None);
+
+    let sockets = refusal(|manifest| {
+        for (import, address) in
+            [("wasi:sockets/tcp@0.2.0", "10.0.0.5:1"), ("wasi:sockets/types@0.3.0", "10.0.0.6:1")]
+        {
+            let connect = BTreeSet::from([address.parse().unwrap()]);
+            manifest.grants.insert(import.to_owned(), Grant::Sockets(SocketsGrant { connect }));
+        }
+    });
+    assert!(sockets.is_some_and(|text| text.contains("other values")));
+
+    let folders = refusal(|manifest| {
+        for (version, access) in [("0.2.0", Access::Read), ("0.3.0", Access::ReadWrite)] {
+            let mounts = BTreeMap::from([("/data".parse().unwrap(), access)]);
+            let import = format!("wasi:filesystem/preopens@{version}");
+            manifest.grants.insert(import, Grant::Filesystem(FilesystemGrant { mounts }));
+        }
+    });
+    assert!(folders.is_some_and(|text| text.contains("other values")));
+
+    let many = refusal(|manifest| {
+        let mounts = (0..=MAX_MOUNTS).map(|n| (format!("/{n}").parse().unwrap(), Access::Read)).collect();
+        let import = "wasi:filesystem/preopens@0.2.0".to_owned();
+        manifest.grants.insert(import, Grant::Filesystem(FilesystemGrant { mounts }));
+    });
+    assert!(many.is_some_and(|text| text.contains("more mounts")));
 
     let hosts = refusal(|manifest| {
         for (version, host) in [("0.2.0", "a:1"), ("0.2.6", "b:1")] {

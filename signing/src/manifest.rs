@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +159,8 @@ pub enum Grant {
     Environment(EnvironmentGrant),
     /// Folders that the operator names at the start.
     Filesystem(FilesystemGrant),
+    /// TCP and UDP to the listed addresses.
+    Sockets(SocketsGrant),
 }
 
 /// The values of a grant as a person reads them, with their title: `hosts: api.example.com:443`.
@@ -173,6 +176,7 @@ impl fmt::Display for Grant {
                 }
             }
             Self::Environment(environment) => write!(f, "variables: {}", listed(&environment.keys)),
+            Self::Sockets(sockets) => write!(f, "connect: {}", listed(&sockets.connect)),
             Self::Filesystem(filesystem) => {
                 let mounts = filesystem.mounts.iter().map(|(path, access)| format!("{path} ({access})"));
                 write!(f, "mounts: {}", mounts.collect::<Vec<_>>().join(", "))
@@ -210,6 +214,14 @@ pub struct EnvironmentGrant {
 pub struct FilesystemGrant {
     /// Where each is seen, and what may be done there.
     pub mounts: BTreeMap<MountPath, Access>,
+}
+
+/// Which addresses an application may exchange data with. It cannot listen, nor look names up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SocketsGrant {
+    /// Addresses with ports.
+    pub connect: BTreeSet<SocketAddr>,
 }
 
 /// What the application may use at most. Durations in milliseconds, sizes in bytes.

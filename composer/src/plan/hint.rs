@@ -169,12 +169,15 @@ fn mismatch_hint(part: &PartName, provider: &PartName, differences: &[Difference
 
 /// "add `"x" = { hosts = ["https://example.com"] }` to `[grants]`"
 fn grant_line(import: &str) -> String {
-    let values = match interfaces::capability(import) {
-        Some(interfaces::Capability::Environment) => "keys = [\"NAME\"]",
-        Some(interfaces::Capability::Filesystem) => "mounts = [{ path = \"/data\" }]",
-        _ => "hosts = [\"https://example.com\"]",
+    let (name, values) = match interfaces::capability(import) {
+        Some(interfaces::Capability::Environment) => (bare(import), "keys = [\"NAME\"]"),
+        Some(interfaces::Capability::Filesystem) => (bare(import), "mounts = [{ path = \"/data\" }]"),
+        Some(interfaces::Capability::Sockets) => ("wasi:sockets/*", "connect = [\"10.0.0.5:5432\"]"),
+        Some(interfaces::Capability::OutgoingHttp) | None => {
+            (bare(import), "hosts = [\"https://example.com\"]")
+        }
     };
-    format!("add `\"{}\" = {{ {values} }}` to `[grants]`", bare(import))
+    format!("add `\"{name}\" = {{ {values} }}` to `[grants]`")
 }
 
 fn missing_hint(missing: &[MissingImport]) -> String {

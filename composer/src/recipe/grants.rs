@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use toml::Spanned as Node;
 use toml::de::DeValue;
 use wadoo_signing::destination::{Destination, DestinationError, Host, NetworkError};
-use wadoo_signing::manifest::{EnvironmentGrant, FilesystemGrant, Grant, OutgoingHttp};
+use wadoo_signing::manifest::{EnvironmentGrant, FilesystemGrant, Grant, OutgoingHttp, SocketsGrant};
 use wadoo_signing::mount::{Access, MAX_MOUNTS, MountPath, MountPathError};
 use wadoo_signing::report::{Exit, Report};
 
@@ -16,25 +16,32 @@ use super::parse::{MAX_LIST, Names, sub_table};
 use super::problems::{Problems, Refusal, Table, listed};
 use super::source::Span;
 use super::syntax::{clipped, quoted};
-use super::{InterfaceName, MAX_NAME, Spanned};
+use super::{InterfacePattern, MAX_NAME, Spanned};
 use crate::interfaces;
 
 /// What can be granted, by name.
-const GRANTABLE: &[&str] =
-    &["wasi:http/outgoing-handler", "wasi:http/client", "wasi:cli/environment", "wasi:filesystem/preopens"];
+const GRANTABLE: &[&str] = &[
+    "wasi:http/outgoing-handler",
+    "wasi:http/client",
+    "wasi:cli/environment",
+    "wasi:filesystem/preopens",
+    SOCKETS,
+];
+
+const SOCKETS: &str = "wasi:sockets/*";
 
 pub(super) fn read(
     root: &Table<'_>,
     problems: &mut Problems<'_>,
-) -> Option<BTreeMap<InterfaceName, Spanned<Grant>>> {
+) -> Option<BTreeMap<InterfacePattern, Spanned<Grant>>> {
     if !root.entries.contains_key("grants") {
         return Some(BTreeMap::new());
     }
     let table = sub_table(root, "grants", problems)?;
     problems.check_length(&table, MAX_LIST)?;
-    let mut grants = Names::new("`[grants]`");
+    let mut grants = Names::new("`[grants]`", InterfacePattern::overlaps);
     for (key, value) in table.entries {
-        let name = problems.parse_text::<InterfaceName>("a grant's name", key.get_ref(), &key.span());
+        let name = problems.parse_text::<InterfacePattern>("a grant's name", key.get_ref(), &key.span());
         let grant = name.as_ref().and_then(|name| read_grant(name, key.span(), value, problems));
         grants.add(name, grant, key.span(), problems);
     }
@@ -42,37 +49,45 @@ pub(super) fn read(
 }
 
 fn read_grant(
-    name: &InterfaceName,
+    name: &InterfacePattern,
     span: Span,
     value: &Node<DeValue<'_>>,
     problems: &mut Problems<'_>,
 ) -> Option<Spanned<Grant>> {
-    if !GRANTABLE.contains(&name.id()) {
-        problems.add(&span, ungrantable(name));
+    let id = name.to_string();
+    let id = id.split('@').next().unwrap_or(&id);
+    if !GRANTABLE.contains(&id) {
+        problems.add(&span, ungrantable(name, id));
         return None;
     }
     let values = problems.table(format!("the grant `{name}`"), span.clone(), value)?;
-    let grant = match name.id() {
+    let grant = match id {
         "wasi:cli/environment" => environment(&values, problems),
         "wasi:filesystem/preopens" => filesystem(&values, problems),
+        SOCKETS => sockets(&values, problems),
         _ => outgoing_http(&values, problems),
     };
     grant.map(|value| Spanned { value, span })
 }
 
-fn ungrantable(name: &InterfaceName) -> Report {
+fn ungrantable(name: &InterfacePattern, id: &str) -> Report {
+    if id.starts_with("wasi:sockets/") {
+        return Report::new(Exit::CouldNot, format!("there is nothing to grant under `{name}` alone"))
+            .because("the interfaces of `wasi:sockets` share their sockets, and are granted together")
+            .hint(format!("write `\"{SOCKETS}\" = {{ connect = [\"10.0.0.5:5432\"] }}`"));
+    }
     // One version stands for all: which are in the base set is asked of the full name.
-    let base = |version: &str| interfaces::in_base_set(&format!("{}@{version}", name.id()));
+    let base = |version: &str| interfaces::in_base_set(&format!("{id}@{version}"));
     if base("0.2.0") || base("0.3.0") {
         return Report::new(Exit::CouldNot, format!("`{name}` needs no grant"))
             .because("it is in the base set, which every launcher provides")
             .hint("remove the line");
     }
-    if let Some(near) = interfaces::nearest(name.id(), GRANTABLE.iter().copied()) {
+    if let Some(near) = interfaces::nearest(id, GRANTABLE.iter().copied()) {
         return Report::new(Exit::CouldNot, format!("there is nothing to grant under `{name}`"))
             .hint(format!("did you mean `{near}`?"));
     }
-    if !name.id().starts_with("wasi:") {
+    if !id.starts_with("wasi:") {
         return Report::new(Exit::CouldNot, format!("the launcher cannot provide `{name}`"))
             .because(format!("a launcher of this version can be granted {}", listed(GRANTABLE)))
             .hint("add a part that exports it, under `[components.NAME]`");
@@ -160,6 +175,62 @@ impl Refusal for NetworkError {
     fn meant(&self, text: &str) -> Option<String> {
         let address: IpAddr = text.parse().ok()?;
         Some(format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }))
+    }
+}
+
+fn sockets(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {
+    problems.check_keys(
+        table,
+        &["connect"],
+        &[
+            (
+                "listen",
+                "only the launcher listens; sockets of the application's own come with a later version",
+            ),
+            ("lookup", "looking up names comes with a later version; list addresses"),
+        ],
+    );
+    let value = problems.required(table, "connect", "[\"10.0.0.5:5432\"]")?;
+    let connect: BTreeSet<SocketAddress> = set("`connect`", "an address", value, problems)?;
+    let connect = connect.into_iter().map(|SocketAddress(address)| address).collect();
+    Some(Grant::Sockets(SocketsGrant { connect }))
+}
+
+/// The address and port of one host.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct SocketAddress(SocketAddr);
+
+struct SocketAddressError;
+
+impl FromStr for SocketAddress {
+    type Err = SocketAddressError;
+
+    fn from_str(text: &str) -> Result<Self, SocketAddressError> {
+        match text.parse() {
+            Ok(Destination { scheme: None, host: Host::Address(address), port }) => {
+                Ok(Self(SocketAddr::new(address, port)))
+            }
+            _ => Err(SocketAddressError),
+        }
+    }
+}
+
+impl Display for SocketAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Refusal for SocketAddressError {
+    fn because(&self) -> String {
+        "expected the address and port of one host, like `10.0.0.5:5432` or `[fd00::5]:5432`".to_owned()
+    }
+
+    /// This machine, where its name was written.
+    fn meant(&self, text: &str) -> Option<String> {
+        let port = text.strip_prefix("localhost:")?;
+        let meant = format!("127.0.0.1:{port}");
+        meant.parse::<SocketAddress>().is_ok().then_some(meant)
     }
 }
 

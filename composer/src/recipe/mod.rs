@@ -43,8 +43,8 @@ pub struct Recipe {
     pub components: BTreeMap<PartName, Component>,
     /// `[exports]`: which part provides an export of the whole; empty means the one obvious trigger.
     pub exports: BTreeMap<InterfaceName, Spanned<PartName>>,
-    /// `[grants]`: what the launcher is asked to provide.
-    pub grants: BTreeMap<InterfaceName, Spanned<Grant>>,
+    /// `[grants]`: what the launcher is asked to provide. Only sockets are granted as a package.
+    pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
     /// `[limits]`
     pub limits: Limits,
     /// `[build]`
