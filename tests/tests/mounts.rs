@@ -117,6 +117,23 @@ fn a_mount_is_the_folder_and_not_its_name() {
 }
 
 #[test]
+fn a_mount_can_be_tried_while_developing() {
+    let place = Place::new("files-03", r#"{ path = "/data" }"#);
+    let mut wadoo = place.scratch.wadoo();
+    wadoo.args(["dev", "recipe.toml", "--addr", "127.0.0.1:0", "--mount", "/data=data"]);
+    assert_eq!(ask(&Server::start(&mut wadoo), "/read"), (200, "inside".to_owned()));
+
+    let finished = run(place.scratch.wadoo().args(["dev", "recipe.toml", "--mount", "data=data"]));
+    assert_eq!(finished.code, 2, "{}", finished.stderr);
+    assert!(finished.stderr.contains("`/data=/srv/shop` or `/data=/srv/shop:ro`"), "{}", finished.stderr);
+    let twice =
+        ["dev", "recipe.toml", "--addr", "127.0.0.1:0", "--mount", "/data=data", "--mount", "/data=home"];
+    let finished = run(place.scratch.wadoo().args(twice));
+    assert_eq!(finished.code, 2, "{}", finished.stderr);
+    assert!(finished.stderr.contains("`--mount` is given twice for `/data`"), "{}", finished.stderr);
+}
+
+#[test]
 fn without_a_grant_there_is_no_folder() {
     for guest in GUESTS {
         let server = Place::new(guest, "").serve(&[]);
