@@ -132,12 +132,25 @@ pub enum Capability {
     OutgoingHttp,
     /// `wasi:cli/environment`; also in the base set, where it is empty.
     Environment,
+    /// `wasi:filesystem/preopens`; also in the base set, where it is empty.
+    Filesystem,
+    /// Every interface of `wasi:sockets`, which share their sockets.
+    Sockets,
 }
 
 fn capability_id(id: &str) -> Option<Capability> {
     match id {
         "wasi:http/outgoing-handler" | "wasi:http/client" => Some(Capability::OutgoingHttp),
         "wasi:cli/environment" => Some(Capability::Environment),
+        "wasi:filesystem/preopens" => Some(Capability::Filesystem),
+        "wasi:sockets/instance-network"
+        | "wasi:sockets/ip-name-lookup"
+        | "wasi:sockets/network"
+        | "wasi:sockets/tcp"
+        | "wasi:sockets/tcp-create-socket"
+        | "wasi:sockets/types"
+        | "wasi:sockets/udp"
+        | "wasi:sockets/udp-create-socket" => Some(Capability::Sockets),
         _ => None,
     }
 }
@@ -147,7 +160,9 @@ pub fn capability(name: &str) -> Option<Capability> {
     let full = FullName::new(name)?;
     let released = match full.id {
         "wasi:http/outgoing-handler" => full.is_release_of(2),
-        "wasi:http/client" => full.is_release_of(3),
+        "wasi:http/client" | "wasi:sockets/types" => full.is_release_of(3),
+        "wasi:sockets/ip-name-lookup" => full.is_release_of(2) || full.is_release_of(3),
+        id if id.starts_with("wasi:sockets/") => full.is_release_of(2),
         _ => full.is_release_of(2) || full.is_release_of(3),
     };
     if released { capability_id(full.id) } else { None }

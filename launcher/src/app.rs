@@ -5,7 +5,6 @@
 //!
 //! Invariant: at most `limits.concurrency` stores exist at a time; a store has a `Slot`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use wadoo_signing::manifest::{Grant, Limits, Manifest, Reuse, Trigger};
+use wadoo_signing::manifest::{Limits, Manifest, Reuse, Trigger};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Store};
@@ -25,7 +24,7 @@ use crate::host::{Host, MAX_RANDOM_BYTES};
 use crate::instances::Idle;
 use crate::linker::{self, LinkError};
 use crate::log::{self, Output, Stream};
-use crate::outgoing::Outgoing;
+use crate::reach::Reach;
 use crate::shared::Shared;
 use crate::ticker::{Running, Ticker};
 
@@ -126,30 +125,29 @@ impl LinkedApp {
         self
     }
 
-    /// Starts the ticker, without which no guest may run.
+    /// Starts the ticker, without which no guest may run. `reach` is of this application's manifest.
     ///
     /// # Errors
     ///
     /// When the system gives no thread.
-    pub fn start(self) -> Result<App, StartError> {
+    pub fn start(self, reach: Reach) -> Result<App, StartError> {
         let places = Places::new(self.manifest.limits.concurrency, self.queue);
-        self.start_with(places)
+        self.start_with(places, reach)
     }
 
-    /// As [`start`](Self::start), in the place of `predecessor`, the same application on another engine: requests
-    /// of both share its `concurrency`.
+    /// As [`start`](Self::start), in the place of `predecessor`, the same application on another engine: both
+    /// reach the same, and their requests share its `concurrency`.
     ///
     /// # Errors
     ///
     /// When the system gives no thread.
     pub fn succeed(self, predecessor: &App) -> Result<App, StartError> {
-        self.start_with(predecessor.places.clone())
+        self.start_with(predecessor.places.clone(), predecessor.reach.clone())
     }
 
-    fn start_with(self, places: Places) -> Result<App, StartError> {
+    fn start_with(self, places: Places, reach: Reach) -> Result<App, StartError> {
         let Self { manifest, engine, proxy, .. } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
-        let reach = Reach::of(&manifest);
         let instances = match &manifest.reuse {
             Reuse::None => Instances::Fresh,
             Reuse::Serial(lifetime) => Instances::Serial(Idle::new(lifetime.clone())),
@@ -210,12 +208,9 @@ impl App {
 
     /// A store for one request, every limit set.
     pub(crate) fn store(&self) -> Store<Host> {
-        let wasi = WasiCtx::builder()
-            .stdout(Output(Stream::Stdout))
-            .stderr(Output(Stream::Stderr))
-            .max_random_size(MAX_RANDOM_BYTES)
-            .build();
-        self.reach.host(wasi, self.limits().memory).into_store(&self.engine)
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(Output(Stream::Stdout)).stderr(Output(Stream::Stderr)).max_random_size(MAX_RANDOM_BYTES);
+        self.reach.host(&mut wasi, self.limits().memory).into_store(&self.engine)
     }
 
     /// Waits for the right to have a store; `None` when too many wait already, or none became free soon.
@@ -283,32 +278,6 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Where outgoing requests of an application may go, by version of the interface that sends them.
-#[derive(Clone)]
-pub(crate) struct Reach {
-    hosts_02: Arc<BTreeSet<String>>,
-    hosts_03: Arc<BTreeSet<String>>,
-}
-
-impl Reach {
-    pub(crate) fn of(manifest: &Manifest) -> Self {
-        let hosts = |interface: &str| {
-            let granted = manifest.grants.iter().filter(|(import, _)| import.starts_with(interface));
-            let hosts = granted.filter_map(|(_, grant)| match grant {
-                Grant::OutgoingHttp(outgoing) => Some(outgoing.hosts.iter().cloned()),
-                Grant::Environment(_) => None,
-            });
-            Arc::new(hosts.flatten().collect())
-        };
-        Self { hosts_02: hosts("wasi:http/outgoing-handler@"), hosts_03: hosts("wasi:http/client@") }
-    }
-
-    pub(crate) fn host(&self, wasi: WasiCtx, memory: u64) -> Host {
-        let outgoing_02 = Outgoing::new(Arc::clone(&self.hosts_02));
-        Host::new(wasi, memory, outgoing_02, Outgoing::new(Arc::clone(&self.hosts_03)))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use futures::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
-use wasmtime_wasi_http::Error;
+use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A timer that runs only while something waits. Making and resetting it costs nothing until then.
 pub(crate) struct Pause {
@@ -94,6 +94,95 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// A body that holds something until it is dropped, a place in a queue for example.
+pub(crate) struct Held<B, T> {
+    body: B,
+    _held: T,
+}
+
+impl<B, T> Held<B, T> {
+    pub(crate) fn new(body: B, held: T) -> Self {
+        Self { body, _held: held }
+    }
+}
+
+impl<B: Body + Unpin, T: Unpin> Body for Held<B, T> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A body that can be sent again for as long as nothing of it was taken. Its copies are one body.
+#[derive(Clone)]
+pub(crate) struct Repeatable(Arc<Mutex<Source>>);
+
+struct Source {
+    body: WasiBody,
+    is_taken: bool,
+    is_ended: bool,
+}
+
+impl Repeatable {
+    pub(crate) fn new(body: WasiBody) -> Self {
+        Self(Arc::new(Mutex::new(Source { body, is_taken: false, is_ended: false })))
+    }
+
+    /// Whether nothing of it was taken.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.source().is_taken
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        // A panic while it is polled ends the process.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Body for Repeatable {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let source = &mut *self.source();
+        if source.is_ended {
+            return Poll::Ready(None);
+        }
+        let frame = Pin::new(&mut source.body).poll_frame(context);
+        match &frame {
+            Poll::Ready(Some(_)) => source.is_taken = true,
+            Poll::Ready(None) => source.is_ended = true,
+            Poll::Pending => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let source = self.source();
+        source.is_ended || source.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.source().body.size_hint()
     }
 }
 

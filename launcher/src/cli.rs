@@ -12,8 +12,10 @@ use thiserror::Error;
 use wadoo_launcher::engine::WASMTIME_VERSION;
 use wadoo_launcher::limits::{self, Caps, ConnectionLimits, LimitError};
 use wadoo_launcher::listen::Address;
+use wadoo_launcher::reach::{self, Mounts};
 use wadoo_launcher::server::DEFAULT_DRAIN;
 use wadoo_launcher::tls;
+use wadoo_signing::mount::MountPath;
 use wadoo_signing::report::{Exit, Report};
 
 /// Printed by `--help`.
@@ -39,6 +41,9 @@ Options:
       --trust DIR       folder with the public keys to trust, instead of $WADOO_TRUST, /etc/wadoo/trusted.d or
                         the user's own
       --drain TIME      how long running requests may take to finish after the first signal [default: 30s]
+      --mount SEEN=FOLDER[:ro]
+                        give the application the folder that its manifest declares as SEEN; `:ro` never lets it write
+                        there; once for each
       --map-in-place    run the file itself although this user could change it, instead of a sealed copy
       --timings         say on stderr how long each step of the start took, and the first instance
   -h, --help            print this
@@ -51,6 +56,7 @@ Examples:
   launcher shop.cwasm --addr 0.0.0.0:80 --trust /etc/shop/keys
   launcher shop.cwasm --addr unix:/run/shop/http --limit concurrency=20 --limit request-body=1MiB
   launcher shop.cwasm --tls-addr 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
+  launcher shop.cwasm --mount /data=/var/lib/shop --mount /etc/shop=/etc/shop:ro
   launcher greet.cwasm Ada Grace
   launcher check shop.cwasm --trust keys/
 
@@ -91,6 +97,7 @@ pub(crate) struct Options {
     /// A limit was given that only a server can heed.
     pub(crate) server_limit: Option<&'static str>,
     pub(crate) drain: Duration,
+    pub(crate) mounts: Mounts,
     pub(crate) map_in_place: bool,
     pub(crate) timings: bool,
 }
@@ -108,6 +115,8 @@ pub(crate) enum UsageError {
     Value(&'static str),
     #[error("`{0}` is given twice")]
     Twice(&'static str),
+    #[error("`--mount` is given twice for `{0}`")]
+    MountTwice(MountPath),
     #[error("`{found}` is not {expected}")]
     Malformed { found: String, expected: &'static str },
     #[error(transparent)]
@@ -188,6 +197,7 @@ struct Given {
     limits: Vec<OsString>,
     trust: Option<OsString>,
     drain: Option<OsString>,
+    mounts: Vec<OsString>,
     map_in_place: bool,
     timings: bool,
 }
@@ -221,6 +231,7 @@ impl Given {
             "--tls-cert" => ("--tls-cert", Place::Once(&mut self.tls_certificate)),
             "--tls-key" => ("--tls-key", Place::Once(&mut self.tls_key)),
             "--limit" => ("--limit", Place::Again(&mut self.limits)),
+            "--mount" => ("--mount", Place::Again(&mut self.mounts)),
             "--trust" => ("--trust", Place::Once(&mut self.trust)),
             "--drain" => ("--drain", Place::Once(&mut self.drain)),
             _ => return None,
@@ -293,10 +304,25 @@ impl Given {
             caps,
             server_limit,
             drain: self.drain.map_or(Ok(DEFAULT_DRAIN), |drain| duration_of(&drain.to_string_lossy()))?,
+            mounts: mounts_of(&self.mounts)?,
             map_in_place: self.map_in_place,
             timings: self.timings,
         })
     }
+}
+
+fn mounts_of(texts: &[OsString]) -> Result<Mounts, UsageError> {
+    let mut mounts = Mounts::new();
+    for text in texts {
+        let (seen, folder) = reach::mount_of(text).ok_or_else(|| UsageError::Malformed {
+            found: text.to_string_lossy().into_owned(),
+            expected: reach::MOUNT_SYNTAX,
+        })?;
+        if mounts.insert(seen.clone(), folder).is_some() {
+            return Err(UsageError::MountTwice(seen));
+        }
+    }
+    Ok(mounts)
 }
 
 /// Sets an option that takes no value.
@@ -358,6 +384,7 @@ mod tests {
             caps: Caps::default(),
             server_limit: None,
             drain: DEFAULT_DRAIN,
+            mounts: Mounts::new(),
             map_in_place: false,
             timings: false,
         }
@@ -449,6 +476,11 @@ mod tests {
             (
                 "a.cwasm --addr 8080",
                 "`8080` is not an address with a port, `127.0.0.1:8080` for example, or `unix:PATH`",
+            ),
+            ("a.cwasm --mount /a=/x --mount /a=/y", "`--mount` is given twice for `/a`"),
+            (
+                "a.cwasm --mount data=/x",
+                "`data=/x` is not a mount, `/data=/srv/shop` or `/data=/srv/shop:ro` for example",
             ),
             ("a.cwasm --drain 30", "`30` is not a time, `30s` or `500ms` for example"),
             (

@@ -1,15 +1,12 @@
 //! Runs a command (`wasi:cli/run`, 0.2 or 0.3) once, from start to exit code.
 //!
-//! The command gets its arguments, this process's stdin, stdout and stderr, and of its environment exactly
-//! the variables that the manifest grants. Time and memory are limited as for requests.
+//! The command gets its arguments, this process's stdin, stdout and stderr, and otherwise what its `Reach` has. Time and memory are limited as for requests.
 
-use std::collections::BTreeSet;
-use std::env;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::time::timeout;
-use wadoo_signing::manifest::{Grant, Manifest, Trigger};
+use wadoo_signing::manifest::{Manifest, Trigger};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::{Accessor, Component, InstancePre};
 use wasmtime::{Engine, Store};
@@ -17,11 +14,12 @@ use wasmtime_wasi::p2::bindings::{Command as Command02, CommandPre as Command02P
 use wasmtime_wasi::p3::bindings::{Command as Command03, CommandIndices as Command03Indices};
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
-use crate::app::{Reach, StartError, check_memory};
+use crate::app::{StartError, check_memory};
 use crate::guest;
 use crate::host::{Host, MAX_RANDOM_BYTES};
 use crate::linker::{self, LinkError};
 use crate::problem::seconds;
+use crate::reach::Reach;
 use crate::ticker::Ticker;
 
 /// A command, linked and ready to run. The name that it sees as its first argument is the application's.
@@ -100,16 +98,17 @@ impl Command {
         Ok(Self { manifest, engine, entry })
     }
 
-    /// Runs the command with `arguments` (without its name) and returns its exit code.
+    /// Runs the command with `arguments` (without its name) within `reach`, which is of its manifest, and returns its exit
+    /// code.
     ///
     /// # Errors
     ///
     /// When it traps or runs out of time, or there is no thread for the epoch ticker. Its own failure is an exit
     /// code, not an error.
-    pub async fn run(&self, arguments: &[String]) -> Result<u8, RunError> {
+    pub async fn run(&self, arguments: &[String], reach: &Reach) -> Result<u8, RunError> {
         let ticker = Ticker::start(&self.engine).map_err(RunError::Ticker)?;
         let _running = ticker.run();
-        let mut store = self.store(arguments);
+        let mut store = self.store(arguments, reach);
         let run = self.enter(&mut store);
         let result = match self.manifest.limits.timeout_ms.map(Duration::from_millis) {
             Some(limit) => timeout(limit, run)
@@ -149,22 +148,9 @@ impl Command {
         }
     }
 
-    fn store(&self, arguments: &[String]) -> Store<Host> {
+    fn store(&self, arguments: &[String], reach: &Reach) -> Store<Host> {
         let mut wasi = WasiCtx::builder();
         wasi.inherit_stdio().max_random_size(MAX_RANDOM_BYTES).arg(&self.manifest.app.name).args(arguments);
-        for key in self.granted_variables() {
-            if let Ok(value) = env::var(key) {
-                wasi.env(key, value);
-            }
-        }
-        Reach::of(&self.manifest).host(wasi.build(), self.manifest.limits.memory).into_store(&self.engine)
-    }
-
-    fn granted_variables(&self) -> BTreeSet<&String> {
-        let environments = self.manifest.grants.values().filter_map(|grant| match grant {
-            Grant::Environment(environment) => Some(&environment.keys),
-            Grant::OutgoingHttp(_) => None,
-        });
-        environments.flatten().collect()
+        reach.host(&mut wasi, self.manifest.limits.memory).into_store(&self.engine)
     }
 }

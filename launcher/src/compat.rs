@@ -58,7 +58,7 @@ pub fn check(manifest: &Manifest) -> Result<(), Incompatible> {
     // Exhaustive: a new kind of grant must be enforced by the linker before it is let through here.
     for grant in manifest.grants.values() {
         match grant {
-            Grant::OutgoingHttp(_) | Grant::Environment(_) => {}
+            Grant::OutgoingHttp(_) | Grant::Environment(_) | Grant::Filesystem(_) | Grant::Sockets(_) => {}
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! interfaces are linked to it (see `linker`).
 //!
 //! Invariant: deny by default. No sockets, no files, an empty environment and empty stdin, unless the
-//! manifest grants otherwise.
+//! manifest grants otherwise (see `reach`).
 
 use std::io;
 
@@ -171,7 +171,11 @@ impl ResourceLimiter for MemoryLimit {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::egress::Egress;
+    use crate::upstream::Upstreams;
 
     #[test]
     fn memories_and_tables_share_one_limit() {
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn a_store_costs_the_host_little_beside_its_memory() {
         const { assert!(MAX_RESOURCES * MAX_FIELDS_BYTES <= 32 << 20) };
-        let none = || Outgoing::new(std::sync::Arc::default());
+        let none = || Outgoing::new(Arc::new(Upstreams::new(Egress::default())));
         let host = Host::new(WasiCtx::builder().build(), 0, none(), none());
         let mut store = host.into_store(&Engine::default());
         assert_eq!(store.max_component_handles(), MAX_HANDLES);

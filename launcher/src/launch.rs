@@ -15,12 +15,13 @@ use wadoo_launcher::limits::Caps;
 use wadoo_launcher::listen::{Address, Bound, DEFAULT_ADDRESS};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::place::Why;
+use wadoo_launcher::reach::Reach;
 use wadoo_launcher::server::{self, Door, Drained, Server};
 use wadoo_launcher::tls::Tls;
 use wadoo_launcher::trusting::Trusting;
 use wadoo_launcher::verify::{AuthenticArtifact, VerifiedArtifact};
 use wadoo_launcher::{compat, load, log, pool};
-use wadoo_signing::manifest::{Grant, Manifest, Trigger};
+use wadoo_signing::manifest::{Manifest, Trigger};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -41,8 +42,13 @@ pub(crate) fn check(options: &Options, mut timings: Timings) -> Result<u8, Repor
     text += &format!("  signed by  {}{development}\n", signers.join(", "));
     text += &format!("  payload    {why}\n");
     for (import, grant) in &manifest.grants {
-        text += &format!("  grant      {import}: {}\n", values(grant));
+        text += &format!("  grant      {import}: {grant}\n");
     }
+    for (seen, folder) in &options.mounts {
+        let narrowed = if folder.read_only { " (read-only)" } else { "" };
+        text += &format!("  mount      {seen} = {}{narrowed}\n", folder.path.display());
+    }
+    drop(loaded.reach(options)?);
     match manifest.trigger {
         Trigger::Http02 | Trigger::Http03 => drop(loaded.app()?),
         Trigger::Command02 | Trigger::Command03 => drop(loaded.command()?),
@@ -80,11 +86,12 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
                 )
                 .hint("the limits of a command are `memory` and `timeout`"));
             }
-            let command =
-                Loaded::from(authentic, &options.caps, engine::unpooled, &mut timings)?.command()?;
+            let loaded = Loaded::from(authentic, &options.caps, engine::unpooled, &mut timings)?;
+            let reach = loaded.reach(options)?;
+            let command = loaded.command()?;
             timings.end(Step::Link);
             tell(options, &timings);
-            Ok(block_on(command.run(arguments))??)
+            Ok(block_on(command.run(arguments, &reach))??)
         }
     }
 }
@@ -92,6 +99,7 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
 fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Timings) -> Result<u8, Report> {
     let development = loaded.manifest.development;
     let title = format!("{} {}", loaded.manifest.app.name, loaded.manifest.app.version);
+    let reach = loaded.reach(options)?;
     let app = loaded.app()?.with_queue(options.caps.queue().unwrap_or(MAX_WAITING));
     timings.end(Step::Link);
     let drained = block_on(async {
@@ -99,7 +107,7 @@ fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Tim
         let phase = server::signals().map_err(|error| no_resource("watch for signals", &error))?;
         let doors = entrance.open()?;
         // While the first client connects: a thread, which only an exhausted system refuses.
-        let mut app = app.start()?;
+        let mut app = app.start(reach)?;
         app.tell_first_instance(options.timings);
         timings.end(Step::Listen);
         let addresses = addresses(&doors);
@@ -245,6 +253,10 @@ impl Loaded {
         Ok(Self { engine, component, verified, manifest })
     }
 
+    fn reach(&self, options: &Options) -> Result<Reach, Report> {
+        Ok(Reach::of(&self.manifest, &options.mounts)?)
+    }
+
     fn app(&self) -> Result<LinkedApp, Report> {
         Ok(LinkedApp::new(self.engine.clone(), &self.component, self.manifest.clone())?)
     }
@@ -280,15 +292,6 @@ fn tell(options: &Options, timings: &Timings) {
     if options.timings {
         log::write(format_args!("start: {timings}"));
     }
-}
-
-/// The values of a grant as an operator reads them.
-fn values(grant: &Grant) -> String {
-    let values = match grant {
-        Grant::OutgoingHttp(outgoing) => &outgoing.hosts,
-        Grant::Environment(environment) => &environment.keys,
-    };
-    values.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Runs `future` on a runtime of its own. A name that is being looked up, or a read of stdin, that nobody waits

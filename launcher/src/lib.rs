@@ -22,6 +22,8 @@ pub mod verify;
 #[cfg(feature = "serve")]
 pub mod activation;
 #[cfg(feature = "serve")]
+mod address;
+#[cfg(feature = "serve")]
 pub mod app;
 #[cfg(feature = "serve")]
 mod body;
@@ -31,6 +33,8 @@ mod clients;
 pub mod command;
 #[cfg(feature = "serve")]
 mod connection;
+#[cfg(feature = "serve")]
+mod egress;
 #[cfg(feature = "serve")]
 mod exchange;
 #[cfg(feature = "serve")]
@@ -54,6 +58,8 @@ pub mod pool;
 #[cfg(feature = "serve")]
 mod problem;
 #[cfg(feature = "serve")]
+pub mod reach;
+#[cfg(feature = "serve")]
 pub mod server;
 #[cfg(feature = "serve")]
 mod shared;
@@ -63,3 +69,5 @@ mod socket;
 mod ticker;
 #[cfg(feature = "serve")]
 pub mod tls;
+#[cfg(feature = "serve")]
+mod upstream;

@@ -10,7 +10,8 @@
 use std::collections::BTreeSet;
 
 use thiserror::Error;
-use wadoo_signing::manifest::{Grant, Manifest, Trigger};
+use wadoo_signing::manifest::{Grant, Manifest};
+use wadoo_signing::mount::MAX_MOUNTS;
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable};
@@ -20,6 +21,7 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{p2::bindings as wasi02, p3::bindings as wasi03};
 use wasmtime_wasi_http::WasiHttp;
 use wasmtime_wasi_http::{p2::bindings::http as http02, p3::bindings::http as http03};
@@ -197,9 +199,11 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
         let kind = find(import).map(|interface| interface.grant);
         match (grant, kind) {
             (Grant::OutgoingHttp(_), Some(Some(Kind::OutgoingHttp))) => {}
-            (Grant::Environment(_), Some(Some(Kind::Environment))) => {
-                if matches!(manifest.trigger, Trigger::Http02 | Trigger::Http03) {
-                    return refuse(import, "variables of the environment are granted to commands only");
+            (Grant::Environment(_), Some(Some(Kind::Environment))) => {}
+            (Grant::Sockets(_), Some(Some(Kind::Sockets))) => {}
+            (Grant::Filesystem(filesystem), Some(Some(Kind::Filesystem))) => {
+                if filesystem.mounts.len() > MAX_MOUNTS {
+                    return refuse(import, "it has more mounts than this launcher can hold");
                 }
             }
             (_, Some(Some(_))) => return refuse(import, "its values are of another kind"),
@@ -210,8 +214,11 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
     // What a store reaches is known by kind, so one version of an interface must not have less than another.
     for (import, grant) in &manifest.grants {
         let same = |other: &str| match grant {
-            // Every version of it reads the same variables.
+            // Every version of it reads the same variables, and sees the same folders.
             Grant::Environment(_) => find(other).is_some_and(|other| other.grant == Some(Kind::Environment)),
+            Grant::Filesystem(_) => find(other).is_some_and(|other| other.grant == Some(Kind::Filesystem)),
+            // All of them, of every version, share their sockets.
+            Grant::Sockets(_) => find(other).is_some_and(|other| other.grant == Some(Kind::Sockets)),
             // 0.2 and 0.3 are enforced apart.
             Grant::OutgoingHttp(_) => find(other)
                 .is_some_and(|other| find(import).is_some_and(|interface| std::ptr::eq(interface, other))),
@@ -244,6 +251,8 @@ struct Interface {
 enum Kind {
     OutgoingHttp,
     Environment,
+    Filesystem,
+    Sockets,
 }
 
 /// Versions that are compatible with each other. A pre-release is compatible with itself only, so none is
@@ -283,6 +292,15 @@ impl HasData for Io {
 
 const fn base(name: &'static str, track: Track, link: fn(&mut Linker<Host>) -> WasmResult<()>) -> Interface {
     Interface { name, track, base: true, grant: None, link }
+}
+
+/// One of `wasi:sockets`.
+const fn sockets(
+    name: &'static str,
+    track: Track,
+    link: fn(&mut Linker<Host>) -> WasmResult<()>,
+) -> Interface {
+    Interface { name, track, base: false, grant: Some(Kind::Sockets), link }
 }
 
 /// Everything that can be linked: the base set of WASI 0.2 and 0.3, and what needs a grant. Interfaces
@@ -334,9 +352,12 @@ static INTERFACES: &[Interface] = &[
     base("wasi:filesystem/types", V02, |l| {
         wasi02::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
     }),
-    base("wasi:filesystem/preopens", V02, |l| {
-        wasi02::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
-    }),
+    Interface {
+        grant: Some(Kind::Filesystem),
+        ..base("wasi:filesystem/preopens", V02, |l| {
+            wasi02::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
+        })
+    },
     base("wasi:http/types", V02, |l| {
         let options = http02::types::LinkOptions::default();
         http02::types::add_to_linker::<_, WasiHttp>(l, &options, Host::http_02)
@@ -391,9 +412,12 @@ static INTERFACES: &[Interface] = &[
     base("wasi:filesystem/types", V03, |l| {
         wasi03::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
     }),
-    base("wasi:filesystem/preopens", V03, |l| {
-        wasi03::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
-    }),
+    Interface {
+        grant: Some(Kind::Filesystem),
+        ..base("wasi:filesystem/preopens", V03, |l| {
+            wasi03::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
+        })
+    },
     base("wasi:http/types", V03, |l| http03::types::add_to_linker::<_, WasiHttp>(l, Host::http_03)),
     Interface {
         name: "wasi:http/client",
@@ -402,6 +426,34 @@ static INTERFACES: &[Interface] = &[
         grant: Some(Kind::OutgoingHttp),
         link: |l| http03::client::add_to_linker::<_, WasiHttp>(l, Host::http_03),
     },
+    sockets("wasi:sockets/instance-network", V02, |l| {
+        wasi02::sockets::instance_network::add_to_linker::<_, WasiSockets>(l, Host::sockets)
+    }),
+    sockets("wasi:sockets/ip-name-lookup", V02, |l| {
+        wasi02::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, Host::sockets)
+    }),
+    sockets("wasi:sockets/network", V02, |l| {
+        let options = wasi02::sockets::network::LinkOptions::default();
+        wasi02::sockets::network::add_to_linker::<_, WasiSockets>(l, &options, Host::sockets)
+    }),
+    sockets("wasi:sockets/tcp", V02, |l| {
+        wasi02::sockets::tcp::add_to_linker::<_, WasiSockets>(l, Host::sockets)
+    }),
+    sockets("wasi:sockets/tcp-create-socket", V02, |l| {
+        wasi02::sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, Host::sockets)
+    }),
+    sockets("wasi:sockets/udp", V02, |l| {
+        wasi02::sockets::udp::add_to_linker::<_, WasiSockets>(l, Host::sockets)
+    }),
+    sockets("wasi:sockets/udp-create-socket", V02, |l| {
+        wasi02::sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, Host::sockets)
+    }),
+    sockets("wasi:sockets/ip-name-lookup", V03, |l| {
+        wasi03::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, Host::sockets)
+    }),
+    sockets("wasi:sockets/types", V03, |l| {
+        wasi03::sockets::types::add_to_linker::<_, WasiSockets>(l, Host::sockets)
+    }),
 ];
 
 #[cfg(test)]
@@ -421,7 +473,7 @@ mod tests {
             "wasi:io/poll@0.2",
             "wasi:http/types@0.3.0-rc-2026-01-06",
             "wasi:http/types@1.0.0",
-            "wasi:sockets/tcp@0.2.0",
+            "wasi:sockets/tcp@0.3.0",
             "wasi:keyvalue/store@0.2.0-draft",
             "",
         ] {
@@ -430,8 +482,11 @@ mod tests {
     }
 
     #[test]
-    fn only_outgoing_http_needs_a_grant() {
+    fn only_outgoing_http_and_sockets_need_a_grant() {
         let granted: Vec<_> = INTERFACES.iter().filter(|interface| !interface.base).map(|i| i.name).collect();
-        assert_eq!(granted, ["wasi:http/outgoing-handler", "wasi:http/client"]);
+        let (sockets, others): (Vec<_>, Vec<_>) =
+            granted.into_iter().partition(|name| name.starts_with("wasi:sockets/"));
+        assert_eq!(others, ["wasi:http/outgoing-handler", "wasi:http/client"]);
+        assert_eq!(sockets.len(), 9);
     }
 }

@@ -2,10 +2,14 @@
 
 mod guest;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wadoo_launcher::command::{Command, RunError};
-use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
+use wadoo_launcher::reach::{Mounts, Reach};
+use wadoo_signing::manifest::{
+    EnvironmentGrant, FilesystemGrant, Grant, Manifest, OutgoingHttp, SocketsGrant, Trigger,
+};
+use wadoo_signing::mount::{Access, MAX_MOUNTS};
 use wadoo_signing::report::{Exit, Report};
 
 fn command(adjust: impl FnOnce(&mut Manifest)) -> Command {
@@ -54,11 +58,39 @@ fn versions_of_one_interface_cannot_have_different_grants() {
     });
     assert_eq!(same, None);
 
+    let sockets = refusal(|manifest| {
+        for (import, address) in
+            [("wasi:sockets/tcp@0.2.0", "10.0.0.5:1"), ("wasi:sockets/types@0.3.0", "10.0.0.6:1")]
+        {
+            let connect = BTreeSet::from([address.parse().unwrap()]);
+            manifest.grants.insert(import.to_owned(), Grant::Sockets(SocketsGrant { connect }));
+        }
+    });
+    assert!(sockets.is_some_and(|text| text.contains("other values")));
+
+    let folders = refusal(|manifest| {
+        for (version, access) in [("0.2.0", Access::Read), ("0.3.0", Access::ReadWrite)] {
+            let mounts = BTreeMap::from([("/data".parse().unwrap(), access)]);
+            let import = format!("wasi:filesystem/preopens@{version}");
+            manifest.grants.insert(import, Grant::Filesystem(FilesystemGrant { mounts }));
+        }
+    });
+    assert!(folders.is_some_and(|text| text.contains("other values")));
+
+    let many = refusal(|manifest| {
+        let mounts = (0..=MAX_MOUNTS).map(|n| (format!("/{n}").parse().unwrap(), Access::Read)).collect();
+        let import = "wasi:filesystem/preopens@0.2.0".to_owned();
+        manifest.grants.insert(import, Grant::Filesystem(FilesystemGrant { mounts }));
+    });
+    assert!(many.is_some_and(|text| text.contains("more mounts")));
+
     let hosts = refusal(|manifest| {
         for (version, host) in [("0.2.0", "a:1"), ("0.2.6", "b:1")] {
-            let hosts = BTreeSet::from([host.to_owned()]);
+            let hosts = BTreeSet::from([host.parse().unwrap()]);
             let import = format!("wasi:http/outgoing-handler@{version}");
-            manifest.grants.insert(import, Grant::OutgoingHttp(OutgoingHttp { hosts }));
+            manifest
+                .grants
+                .insert(import, Grant::OutgoingHttp(OutgoingHttp { hosts, ..OutgoingHttp::default() }));
         }
     });
     assert!(hosts.is_some_and(|text| text.contains("other values")));
@@ -67,7 +99,8 @@ fn versions_of_one_interface_cannot_have_different_grants() {
 fn run(arguments: &[&str]) -> Result<u8, RunError> {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(command(|manifest| manifest.limits.timeout_ms = Some(1000)).run(&arguments))
+    let reach = Reach::of(&guest::manifest(Trigger::Command02, BTreeSet::new()), &Mounts::new()).unwrap();
+    runtime.block_on(command(|manifest| manifest.limits.timeout_ms = Some(1000)).run(&arguments, &reach))
 }
 
 #[test]

@@ -329,7 +329,7 @@ fn help_and_version_go_to_stdout() {
     };
     assert!(ask("--version").contains("\nwasmtime 48.0.8\n"));
     let help = ask("--help");
-    for word in ["--addr", "--trust", "--drain", "--map-in-place", "check", "Exit codes"] {
+    for word in ["--addr", "--trust", "--drain", "--mount", "--map-in-place", "check", "Exit codes"] {
         assert!(help.contains(word), "{word}");
     }
     assert!(help.lines().all(|line| line.len() <= 120), "it fits a terminal");

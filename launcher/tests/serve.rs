@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use wadoo_launcher::app::{App, LinkedApp, StartError};
 use wadoo_launcher::limits::ConnectionLimits;
 use wadoo_launcher::listen::Bound;
+use wadoo_launcher::reach::{Mounts, Reach};
 use wadoo_launcher::server::{Drained, Phase, Server, Switch};
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
 use wadoo_signing::report::{Exit, Report};
@@ -61,7 +62,8 @@ fn try_app(
     manifest.imports = guest::imports(&component_for_names);
     adjust(&mut manifest);
     let (engine, component) = guest::load(&manifest, component);
-    LinkedApp::new(engine, &component, manifest)?.start()
+    let reach = Reach::of(&manifest, &Mounts::new()).expect("no mounts");
+    LinkedApp::new(engine, &component, manifest)?.start(reach)
 }
 
 /// A server on a thread of its own, with everything in it on that one thread.
@@ -484,7 +486,10 @@ fn only_what_is_imported_declared_and_granted_is_linked() {
         ),
     );
     let granted = |grant: Grant| BTreeMap::from([(OUTGOING.to_owned(), grant)]);
-    let hosts = OutgoingHttp { hosts: BTreeSet::from(["api.example.com:443".to_owned()]) };
+    let hosts = OutgoingHttp {
+        hosts: BTreeSet::from(["api.example.com:443".parse().unwrap()]),
+        ..OutgoingHttp::default()
+    };
 
     let report = refusal(&sends, |_| {});
     assert_eq!(report.exit, Exit::Incompatible);

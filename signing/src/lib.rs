@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: wasmtime, clap, async, and any opinion on how a payload is produced or run.
 
+pub mod destination;
 pub mod digest;
 pub mod elf;
 pub mod envelope;
@@ -10,6 +11,7 @@ pub mod framing;
 pub mod json;
 pub mod key;
 pub mod manifest;
+pub mod mount;
 pub mod ownership;
 pub mod policy;
 pub mod regular;

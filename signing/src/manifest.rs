@@ -7,10 +7,14 @@
 //! bit of the statement has a meaning and every meaning has one spelling.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::destination::{Destination, Network};
 use crate::digest::{Blake3Digest, FsVerityDigest, Sha256Digest};
+use crate::mount::{Access, MountPath};
 
 /// `_type` of the in-toto Statement v1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -153,24 +157,73 @@ pub enum Trigger {
 pub enum Grant {
     /// Outgoing HTTP to the listed hosts.
     OutgoingHttp(OutgoingHttp),
-    /// Variables of the launcher's own environment, by name (commands only).
+    /// Variables of the launcher's own environment, by name.
     Environment(EnvironmentGrant),
+    /// Folders that the operator names at the start.
+    Filesystem(FilesystemGrant),
+    /// TCP and UDP to the listed addresses.
+    Sockets(SocketsGrant),
+}
+
+/// The values of a grant as a person reads them, with their title: `hosts: api.example.com:443`.
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutgoingHttp(http) => {
+                write!(f, "hosts: {}", listed(&http.hosts))?;
+                if http.networks.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, "; networks: {}", listed(&http.networks))
+                }
+            }
+            Self::Environment(environment) => write!(f, "variables: {}", listed(&environment.keys)),
+            Self::Sockets(sockets) => write!(f, "connect: {}", listed(&sockets.connect)),
+            Self::Filesystem(filesystem) => {
+                let mounts = filesystem.mounts.iter().map(|(path, access)| format!("{path} ({access})"));
+                write!(f, "mounts: {}", mounts.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+fn listed<'a, T: fmt::Display + 'a>(items: impl IntoIterator<Item = &'a T>) -> String {
+    items.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Which hosts outgoing requests may reach.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutgoingHttp {
-    /// `host:port`, the host in lower case or an IP address, sorted; no wildcards.
-    pub hosts: BTreeSet<String>,
+    /// `host:port` or `scheme://host:port`; no wildcards.
+    pub hosts: BTreeSet<Destination>,
+    /// The networks that are not public and that names among `hosts` may lie in all the same.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub networks: BTreeSet<Network>,
 }
 
-/// Which variables of the launcher's environment a command sees.
+/// Which variables of the launcher's environment an application sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EnvironmentGrant {
     /// Names of variables, sorted.
     pub keys: BTreeSet<String>,
+}
+
+/// Which folders an application sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FilesystemGrant {
+    /// Where each is seen, and what may be done there.
+    pub mounts: BTreeMap<MountPath, Access>,
+}
+
+/// Which addresses an application may exchange data with. It cannot listen, nor look names up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SocketsGrant {
+    /// Addresses with ports.
+    pub connect: BTreeSet<SocketAddr>,
 }
 
 /// What the application may use at most. Durations in milliseconds, sizes in bytes.

@@ -82,6 +82,8 @@ fn what_this_version_does_not_know_is_told_apart() {
     assert!(unknown("\"limits\":{", "\"limits\":{\"cpuTime\":1,").contains("`cpuTime`"));
     assert!(unknown("\"outgoingHttp\"", "\"keyValue\"").contains("`keyValue`"));
     assert!(unknown("\"http-0.3\"", "\"timer\"").contains("`timer`"));
+    assert_eq!(unknown("api.example.com:443", "*.example.com:443"), "a value of another type");
+    assert_eq!(unknown("api.example.com:443", "gopher://a:70"), "a value of another type");
     assert_eq!(unknown("\"app\":{", "\"app\":{\"owner\":\"x\","), "unknown field `owner`");
     assert_eq!(unknown("\"development\":false,", ""), "missing field `development`");
     assert_eq!(unknown("\"development\":false", "\"development\":\"x\""), "a value of another type");

@@ -57,6 +57,17 @@ impl Scratch {
         self.write(name, content)
     }
 
+    /// Writes a recipe of one guest of `tests/guests`, which may `allow` one interface, with `more` lines.
+    pub fn recipe(&self, guest: &str, allow: &str, more: &str) -> PathBuf {
+        let wasm = std::fs::read(binaries::workspace().join(format!("tests/guests/{guest}.wasm")))
+            .unwrap_or_else(|error| panic!("cannot read the guest {guest}: {error}"));
+        self.write("guest.wasm", wasm);
+        let allow = if allow.is_empty() { String::new() } else { format!("allow = [\"{allow}\"]\n") };
+        let head = "recipe = 1\n\n[app]\nname = \"guest\"\nversion = \"1.0.0\"\n\n";
+        let part = format!("[components.guest]\npath = \"guest.wasm\"\n{allow}\n");
+        self.write("recipe.toml", format!("{head}{part}{more}"))
+    }
+
     /// A command of `wadoo`, in this folder and with its home.
     pub fn wadoo(&self) -> Command {
         self.command(binaries::wadoo())

@@ -4,19 +4,23 @@
 //! is a signed artifact that was opened, verified and loaded as a device would. A change that does not compose
 //! is reported, and the running application is kept.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use wadoo_launcher::app::{App, LinkedApp};
 use wadoo_launcher::limits::ConnectionLimits;
 use wadoo_launcher::listen::Bound;
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
+use wadoo_launcher::reach::{self, Folder, Mounts, Reach};
 use wadoo_launcher::server::{self, Server, Switch};
 use wadoo_launcher::{engine, load, log};
 use wadoo_signing::key::SigningKey;
 use wadoo_signing::manifest::{Manifest, Trigger};
+use wadoo_signing::mount::MountPath;
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report, shell};
 use wadoo_signing::trust::TrustStore;
@@ -39,6 +43,13 @@ pub(crate) struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
+    /// Give the application the folder that its recipe mounts at SEEN; `:ro` never lets it write there. Once for each.
+    #[arg(long, value_name = "SEEN=FOLDER[:ro]", value_parser = OsStringValueParser::new().try_map(mount))]
+    mount: Vec<(MountPath, Folder)>,
+}
+
+fn mount(text: OsString) -> Result<(MountPath, Folder), String> {
+    reach::mount_of(&text).ok_or_else(|| format!("expected {}", reach::MOUNT_SYNTAX))
 }
 
 pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
@@ -51,7 +62,13 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
     })?;
     // The address first: whether it is free is known at once, composing takes a while.
     let bound = Bound::bind(arguments.addr).map_err(|error| vec![Report::from(error)])?;
-    let session = Session::start(arguments.recipe.file(), folder.path(), talk)?;
+    let mut mounts = Mounts::new();
+    for (seen, folder) in &arguments.mount {
+        if mounts.insert(seen.clone(), folder.clone()).is_some() {
+            return Err(vec![Report::new(Exit::Usage, format!("`--mount` is given twice for `{seen}`"))]);
+        }
+    }
+    let session = Session::start(arguments.recipe.file(), folder.path(), mounts, talk)?;
     // Watched before it is composed, so that no change between the two is missed; told after, because what is
     // wrong with the recipe explains itself better.
     let watch = Watch::start(&session.inputs());
@@ -96,16 +113,17 @@ impl Built {
 struct Session {
     recipe: PathBuf,
     folder: PathBuf,
+    mounts: Mounts,
     signers: Signers,
 }
 
 impl Session {
-    fn start(recipe: PathBuf, folder: &Path, talk: &Talk) -> Result<Self, Vec<Report>> {
+    fn start(recipe: PathBuf, folder: &Path, mounts: Mounts, talk: &Talk) -> Result<Self, Vec<Report>> {
         let signers = keys::development().map_err(|report| vec![report])?;
         if let Some(file) = &signers.made {
             talk.say(&format!("made a development key: {}", file.display()));
         }
-        Ok(Self { recipe, folder: folder.to_owned(), signers })
+        Ok(Self { recipe, folder: folder.to_owned(), mounts, signers })
     }
 
     /// The recipe and its parts, as far as the recipe can be read.
@@ -154,7 +172,8 @@ impl Session {
                 .because(error.root_cause().to_string())
         })?;
         let component = load::load(&serving.engine, &artifact)?;
-        Ok((LinkedApp::new(serving.engine, &component, manifest.clone())?.start()?, manifest))
+        let reach = Reach::of(&manifest, &self.mounts)?;
+        Ok((LinkedApp::new(serving.engine, &component, manifest.clone())?.start(reach)?, manifest))
     }
 
     /// Composes again whenever an input changed; what does not compose leaves the application as it is.

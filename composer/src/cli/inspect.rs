@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 use wadoo_launcher::open::SPLIT_ENVELOPE;
-use wadoo_signing::manifest::{Concurrent, Grant, Lifetime, Manifest, Reuse};
+use wadoo_signing::manifest::{Concurrent, Lifetime, Manifest, Reuse};
 use wadoo_signing::regular;
 use wadoo_signing::report::{Exit, Report, Shown, shell, system_words};
 use wadoo_signing::statement::Statement;
@@ -139,10 +139,7 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
     for (title, names) in [("exports", &manifest.exports), ("imports", &manifest.imports)] {
         lines.extend(column(title, names.iter().cloned()));
     }
-    lines.extend(column(
-        "grants",
-        manifest.grants.iter().map(|(name, grant)| format!("{name}: {}", values(grant))),
-    ));
+    lines.extend(column("grants", manifest.grants.iter().map(|(name, grant)| format!("{name}: {grant}"))));
     let limits = &manifest.limits;
     lines.extend(column(
         "limits",
@@ -175,17 +172,6 @@ fn column(title: &str, items: impl Iterator<Item = String>) -> Vec<String> {
         lines.push(format!("{title:<13} none"));
     }
     lines
-}
-
-fn values(grant: &Grant) -> String {
-    match grant {
-        Grant::OutgoingHttp(http) => {
-            format!("hosts {}", http.hosts.iter().cloned().collect::<Vec<_>>().join(", "))
-        }
-        Grant::Environment(environment) => {
-            format!("variables {}", environment.keys.iter().cloned().collect::<Vec<_>>().join(", "))
-        }
-    }
 }
 
 /// How requests share instances.

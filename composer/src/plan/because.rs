@@ -63,11 +63,6 @@ impl PlanError {
                     "`{trigger}` takes one request at a time; `wasi:http/handler@0.3` takes several"
                 )]
             }
-            Self::EnvironmentForServer { trigger } => {
-                vec![format!(
-                    "the application starts with `{trigger}`, and only a command gets variables of the launcher"
-                )]
-            }
             Self::UnusedPart {
                 part: unused, fate: Some(Fate { part, import, decision, fits, .. }), ..
             } => {

@@ -7,7 +7,7 @@ use wac_types::{InterfaceId, ItemKind, Type};
 use super::error::{Candidate, MissingImport, Near, PlanError};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
-use crate::interfaces::{self, Capability, FullName};
+use crate::interfaces::{self, FullName};
 use crate::recipe::{Component, InterfaceName, PartName, Recipe, Spanned};
 use crate::signature;
 
@@ -210,8 +210,8 @@ impl Rules<'_> {
         let granted = self.recipe.grants.keys().any(|name| name.matches(import));
         let capability = interfaces::capability(import);
         if interfaces::in_base_set(import) {
-            // The environment is in the base set, empty; granted, it has values for the parts that allow it.
-            let has_values = capability == Some(Capability::Environment) && allowed && granted;
+            // Environment and folders are in the base set, empty; granted, they have values for the parts that allow them.
+            let has_values = capability.is_some() && allowed && granted;
             return Ok(if has_values { LauncherReason::Granted } else { LauncherReason::BaseSet });
         }
         match (capability.is_some() && granted, allowed) {

@@ -48,8 +48,6 @@ pub enum PlanError {
     LauncherTypes { import: String, part: PartName, other: PartName, differences: Vec<Difference> },
     #[error("cannot share instances as `[instances]` says")]
     Reuse { trigger: String, command: bool },
-    #[error("cannot grant `wasi:cli/environment` to a server")]
-    EnvironmentForServer { trigger: String },
     #[error("`{}` of `{part}` has `{text}`, which `{part}` does not import", entry.key())]
     UnusedEntry { part: PartName, entry: Entry, text: String, near: Option<String>, imports: Vec<String> },
     #[error("`{part}` allows `{text}`, and nothing comes of it")]

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wadoo_signing::manifest::Trigger;
+use wadoo_signing::manifest::{Reuse, Trigger};
 
 use super::error::{Candidate, PlanError};
 use super::{Decision, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces;
-use crate::recipe::{PartName, Recipe};
+use crate::recipe::{PartName, Recipe, Spanned};
 
 /// The application's exports.
 pub(super) struct Exports {
@@ -136,4 +136,17 @@ fn is_like_a_trigger(export: &str) -> bool {
     let id = export.split('@').next().unwrap_or(export);
     interfaces::trigger(export).is_none()
         && matches!(id, "wasi:http/incoming-handler" | "wasi:http/handler" | "wasi:cli/run")
+}
+
+/// Requests can only share what takes requests, and at once only what takes several.
+pub(super) fn check_reuse(recipe: &Recipe, exports: &Exports, problems: &mut Problems) {
+    let Some(Spanned { value, span }) = &recipe.reuse else { return };
+    let command = match (&exports.trigger, value) {
+        (_, Reuse::None) | (Trigger::Http03, _) | (Trigger::Http02, Reuse::Serial(_)) => return,
+        (Trigger::Http02, Reuse::Concurrent(_)) => false,
+        (Trigger::Command02 | Trigger::Command03, _) => true,
+    };
+    let trigger = exports.names.keys().find(|export| interfaces::trigger(export).is_some());
+    let problem = PlanError::Reuse { trigger: trigger.cloned().unwrap_or_default(), command };
+    problems.push((Some(span.clone()), problem));
 }

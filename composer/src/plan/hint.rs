@@ -58,13 +58,10 @@ impl PlanError {
             }
             Self::Reuse { command: true, .. } => "remove `[instances]`".into(),
             Self::Reuse { command: false, .. } => "write `reuse = \"serial\"`".into(),
-            Self::EnvironmentForServer { .. } => {
-                "remove the grant; `wasi:config` values will do this in a later version".into()
-            }
             Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. }
                 if interfaces::capability(import).is_some() =>
             {
-                format!("remove it; or, in a command, {}", grant_line(import))
+                format!("remove it, or {}", grant_line(import))
             }
             Self::IdleAllow { .. } => "remove it".into(),
             Self::UnusedEntry { near: Some(near), .. } => format!("did you mean `{near}`?"),
@@ -172,13 +169,17 @@ fn mismatch_hint(part: &PartName, provider: &PartName, differences: &[Difference
     format!("rebuild `{provider}` or `{part}`, so that both use the same WIT of `{}`", package(import))
 }
 
-/// "add `"x" = { hosts = ["example.com:443"] }` to `[grants]`"
+/// "add `"x" = { hosts = ["https://example.com"] }` to `[grants]`"
 fn grant_line(import: &str) -> String {
-    let values = match interfaces::capability(import) {
-        Some(interfaces::Capability::Environment) => "keys = [\"NAME\"]",
-        _ => "hosts = [\"example.com:443\"]",
+    let (name, values) = match interfaces::capability(import) {
+        Some(interfaces::Capability::Environment) => (bare(import), "keys = [\"NAME\"]"),
+        Some(interfaces::Capability::Filesystem) => (bare(import), "mounts = [{ path = \"/data\" }]"),
+        Some(interfaces::Capability::Sockets) => ("wasi:sockets/*", "connect = [\"10.0.0.5:5432\"]"),
+        Some(interfaces::Capability::OutgoingHttp) | None => {
+            (bare(import), "hosts = [\"https://example.com\"]")
+        }
     };
-    format!("add `\"{}\" = {{ {values} }}` to `[grants]`", bare(import))
+    format!("add `\"{name}\" = {{ {values} }}` to `[grants]`")
 }
 
 fn missing_hint(missing: &[MissingImport]) -> String {

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::{InterfaceId, ItemKind};
-use wadoo_signing::manifest::{EnvironmentGrant, Grant, OutgoingHttp, Reuse, Trigger};
+use wadoo_signing::manifest::Grant;
 
 use super::error::{MissingImport, Near, PlanError};
-use super::exports::Exports;
 use super::{Decision, LauncherImport, LauncherReason, Problems, Wiring, decide};
 use crate::inputs::Inputs;
-use crate::interfaces::{self, Capability};
-use crate::recipe::{self, PartName, Recipe, Spanned};
+use crate::interfaces;
+use crate::recipe::{PartName, Recipe};
 use crate::signature::{self, Difference};
 
 /// One use of an import by a part.
@@ -27,7 +26,6 @@ pub(super) fn imports(
     recipe: &Recipe,
     inputs: &Inputs,
     wiring: &Wiring,
-    exports: Option<&Exports>,
     decided: bool,
     problems: &mut Problems,
 ) -> BTreeMap<String, LauncherImport> {
@@ -61,25 +59,14 @@ pub(super) fn imports(
     if decided {
         check_grants_are_used(recipe, inputs, wiring, problems);
     }
-    if let Some(exports) = exports {
-        check_environment_is_for_commands(recipe, &imports, exports, problems);
-        check_reuse(recipe, exports, problems);
-    }
     imports
 }
 
-/// The grant of the recipe for `import`, in the manifest's form.
+/// The grant of the recipe for `import`.
 fn grant(recipe: &Recipe, import: &str) -> Option<Grant> {
     // The parser sees to it that no two names mean the same.
     let (_, grant) = recipe.grants.iter().find(|(name, _)| name.matches(import))?;
-    Some(match &grant.value {
-        recipe::Grant::OutgoingHttp { hosts } => {
-            Grant::OutgoingHttp(OutgoingHttp { hosts: hosts.iter().cloned().collect() })
-        }
-        recipe::Grant::Environment { keys } => {
-            Grant::Environment(EnvironmentGrant { keys: keys.iter().cloned().collect() })
-        }
-    })
+    Some(grant.value.clone())
 }
 
 /// One root import serves all uses of a track, so their types must fit each other.
@@ -203,38 +190,4 @@ fn check_grants_are_used(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, prob
         let problem = PlanError::UnusedGrant { name: name.to_string(), fate, has_allow };
         problems.push((Some(grant.span.clone()), problem));
     }
-}
-
-fn check_environment_is_for_commands(
-    recipe: &Recipe,
-    imports: &BTreeMap<String, LauncherImport>,
-    exports: &Exports,
-    problems: &mut Problems,
-) {
-    if interfaces::is_command(&exports.trigger) {
-        return;
-    }
-    let is_environment = |name: &str| interfaces::capability(name) == Some(Capability::Environment);
-    let granted = imports.iter().find(|(name, import)| import.grant.is_some() && is_environment(name));
-    if let Some((name, _)) = granted {
-        let line = recipe.grants.iter().find(|(grant, _)| grant.matches(name));
-        let trigger = exports.names.keys().find(|export| interfaces::trigger(export).is_some());
-        problems.push((
-            line.map(|(_, grant)| grant.span.clone()),
-            PlanError::EnvironmentForServer { trigger: trigger.cloned().unwrap_or_default() },
-        ));
-    }
-}
-
-/// Requests can only share what takes requests, and at once only what takes several.
-fn check_reuse(recipe: &Recipe, exports: &Exports, problems: &mut Problems) {
-    let Some(Spanned { value, span }) = &recipe.reuse else { return };
-    let command = match (&exports.trigger, value) {
-        (_, Reuse::None) | (Trigger::Http03, _) | (Trigger::Http02, Reuse::Serial(_)) => return,
-        (Trigger::Http02, Reuse::Concurrent(_)) => false,
-        (Trigger::Command02 | Trigger::Command03, _) => true,
-    };
-    let trigger = exports.names.keys().find(|export| interfaces::trigger(export).is_some());
-    let problem = PlanError::Reuse { trigger: trigger.cloned().unwrap_or_default(), command };
-    problems.push((Some(span.clone()), problem));
 }

@@ -126,11 +126,12 @@ pub fn plan(recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
     } else {
         None
     };
-    let launcher = launcher::imports(recipe, inputs, &wiring, exports.as_ref(), decided, &mut problems);
+    let launcher = launcher::imports(recipe, inputs, &wiring, decided, &mut problems);
     if decided
         && acyclic
         && let Some(exports) = &exports
     {
+        exports::check_reuse(recipe, exports, &mut problems);
         unused::parts(recipe, inputs, &wiring, &exports.names, &mut problems);
         let before = problems.len();
         resources::check(recipe, inputs, &wiring, exports, &mut problems);

@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
-use wadoo_signing::manifest::Grant;
 
 use super::{Decision, LauncherImport, LauncherReason, PartPlan, Plan};
 
@@ -87,16 +86,7 @@ impl fmt::Display for LauncherImport {
         }
         match &self.grant {
             None => Ok(()),
-            Some(Grant::OutgoingHttp(http)) => {
-                write!(f, "; hosts: {}", http.hosts.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
-            }
-            Some(Grant::Environment(environment)) => {
-                write!(
-                    f,
-                    "; variables: {}",
-                    environment.keys.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-                )
-            }
+            Some(grant) => write!(f, "; {grant}"),
         }
     }
 }

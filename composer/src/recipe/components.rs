@@ -151,7 +151,7 @@ fn read_with(
     let part = clipped(part);
     let with = problems.table(format!("`with` of `{part}`"), value.span(), value)?;
     problems.check_length(&with, MAX_LIST)?;
-    let mut wires = Names::new("`with`");
+    let mut wires = Names::new("`with`", InterfaceName::overlaps);
     for (key, value) in with.entries {
         let import = problems.parse_text("an import's name", key.get_ref(), &key.span());
         let provider = read_part(value, names, problems).filter(|provider| {

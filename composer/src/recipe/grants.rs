@@ -1,37 +1,47 @@
 //! `[grants]`: what the launcher is asked to provide beyond the base set.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::fmt::{self, Display};
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
 
 use toml::Spanned as Node;
 use toml::de::DeValue;
+use wadoo_signing::destination::{Destination, DestinationError, Host, NetworkError};
+use wadoo_signing::manifest::{EnvironmentGrant, FilesystemGrant, Grant, OutgoingHttp, SocketsGrant};
+use wadoo_signing::mount::{Access, MAX_MOUNTS, MountPath, MountPathError};
 use wadoo_signing::report::{Exit, Report};
 
 use super::parse::{MAX_LIST, Names, sub_table};
-use super::problems::{Problems, Table, listed};
+use super::problems::{Problems, Refusal, Table, listed};
 use super::source::Span;
-use super::syntax::quoted;
-use super::{Grant, InterfaceName, MAX_NAME, Spanned};
+use super::syntax::{clipped, quoted};
+use super::{InterfacePattern, MAX_NAME, Spanned};
 use crate::interfaces;
 
-/// Ports of a host that is written without one.
-const DEFAULT_PORTS: [u16; 2] = [443, 80];
-
 /// What can be granted, by name.
-const GRANTABLE: &[&str] = &["wasi:http/outgoing-handler", "wasi:http/client", "wasi:cli/environment"];
+const GRANTABLE: &[&str] = &[
+    "wasi:http/outgoing-handler",
+    "wasi:http/client",
+    "wasi:cli/environment",
+    "wasi:filesystem/preopens",
+    SOCKETS,
+];
+
+const SOCKETS: &str = "wasi:sockets/*";
 
 pub(super) fn read(
     root: &Table<'_>,
     problems: &mut Problems<'_>,
-) -> Option<BTreeMap<InterfaceName, Spanned<Grant>>> {
+) -> Option<BTreeMap<InterfacePattern, Spanned<Grant>>> {
     if !root.entries.contains_key("grants") {
         return Some(BTreeMap::new());
     }
     let table = sub_table(root, "grants", problems)?;
     problems.check_length(&table, MAX_LIST)?;
-    let mut grants = Names::new("`[grants]`");
+    let mut grants = Names::new("`[grants]`", InterfacePattern::overlaps);
     for (key, value) in table.entries {
-        let name = problems.parse_text::<InterfaceName>("a grant's name", key.get_ref(), &key.span());
+        let name = problems.parse_text::<InterfacePattern>("a grant's name", key.get_ref(), &key.span());
         let grant = name.as_ref().and_then(|name| read_grant(name, key.span(), value, problems));
         grants.add(name, grant, key.span(), problems);
     }
@@ -39,36 +49,45 @@ pub(super) fn read(
 }
 
 fn read_grant(
-    name: &InterfaceName,
+    name: &InterfacePattern,
     span: Span,
     value: &Node<DeValue<'_>>,
     problems: &mut Problems<'_>,
 ) -> Option<Spanned<Grant>> {
-    if !GRANTABLE.contains(&name.id()) {
-        problems.add(&span, ungrantable(name));
+    let id = name.to_string();
+    let id = id.split('@').next().unwrap_or(&id);
+    if !GRANTABLE.contains(&id) {
+        problems.add(&span, ungrantable(name, id));
         return None;
     }
     let values = problems.table(format!("the grant `{name}`"), span.clone(), value)?;
-    let grant = match name.id() {
+    let grant = match id {
         "wasi:cli/environment" => environment(&values, problems),
+        "wasi:filesystem/preopens" => filesystem(&values, problems),
+        SOCKETS => sockets(&values, problems),
         _ => outgoing_http(&values, problems),
     };
     grant.map(|value| Spanned { value, span })
 }
 
-fn ungrantable(name: &InterfaceName) -> Report {
+fn ungrantable(name: &InterfacePattern, id: &str) -> Report {
+    if id.starts_with("wasi:sockets/") {
+        return Report::new(Exit::CouldNot, format!("there is nothing to grant under `{name}` alone"))
+            .because("the interfaces of `wasi:sockets` share their sockets, and are granted together")
+            .hint(format!("write `\"{SOCKETS}\" = {{ connect = [\"10.0.0.5:5432\"] }}`"));
+    }
     // One version stands for all: which are in the base set is asked of the full name.
-    let base = |version: &str| interfaces::in_base_set(&format!("{}@{version}", name.id()));
+    let base = |version: &str| interfaces::in_base_set(&format!("{id}@{version}"));
     if base("0.2.0") || base("0.3.0") {
         return Report::new(Exit::CouldNot, format!("`{name}` needs no grant"))
             .because("it is in the base set, which every launcher provides")
             .hint("remove the line");
     }
-    if let Some(near) = interfaces::nearest(name.id(), GRANTABLE.iter().copied()) {
+    if let Some(near) = interfaces::nearest(id, GRANTABLE.iter().copied()) {
         return Report::new(Exit::CouldNot, format!("there is nothing to grant under `{name}`"))
             .hint(format!("did you mean `{near}`?"));
     }
-    if !name.id().starts_with("wasi:") {
+    if !id.starts_with("wasi:") {
         return Report::new(Exit::CouldNot, format!("the launcher cannot provide `{name}`"))
             .because(format!("a launcher of this version can be granted {}", listed(GRANTABLE)))
             .hint("add a part that exports it, under `[components.NAME]`");
@@ -83,139 +102,245 @@ fn ungrantable(name: &InterfaceName) -> Report {
 fn outgoing_http(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {
     problems.check_keys(
         table,
-        &["hosts"],
+        &["hosts", "networks"],
         &[
-            ("schemes", "limits by scheme come with a later version; write the port: `example.com:443`"),
+            ("schemes", "write the scheme before the host: `https://example.com`"),
             ("methods", "limits by method come with a later version"),
         ],
     );
-    let value = problems.required(table, "hosts", "[\"api.example.com:443\"]")?;
-    let mut hosts = BTreeSet::new();
+    let value = problems.required(table, "hosts", "[\"https://api.example.com\"]")?;
+    let hosts: Option<BTreeSet<Destination>> = set("`hosts`", "a host", value, problems);
+    let Some(networks) = table.entries.get("networks") else {
+        return Some(Grant::OutgoingHttp(OutgoingHttp { hosts: hosts?, networks: BTreeSet::new() }));
+    };
+    let span = networks.span();
+    let networks = set("`networks`", "a network", networks, problems);
+    let hosts = hosts?;
+    if !hosts.iter().any(|destination| matches!(destination.host, Host::Name(_))) {
+        let report = Report::new(Exit::CouldNot, "`networks` has no effect")
+            .because("it says where names may lead to, and no host is a name other than `localhost`");
+        problems.add(&span, report.hint("remove it"));
+        return None;
+    }
+    Some(Grant::OutgoingHttp(OutgoingHttp { hosts, networks: networks? }))
+}
+
+/// A list whose entries are all different.
+fn set<T: FromStr<Err: Refusal> + Ord + Display>(
+    list: &str,
+    entry: &str,
+    value: &Node<DeValue<'_>>,
+    problems: &mut Problems<'_>,
+) -> Option<BTreeSet<T>> {
+    let mut found = BTreeSet::new();
     let mut whole = true;
-    for item in problems.list("`hosts`", value, MAX_LIST)? {
-        match read_host(item, problems) {
-            Some(found) if found.iter().all(|host| hosts.contains(host)) => {
-                twice(found.first().map_or("", String::as_str), item, problems);
-                whole = false;
+    for item in problems.list(list, value, MAX_LIST)? {
+        match problems.parsed::<T>(entry, item) {
+            Some(Spanned { value, .. }) => {
+                let text = value.to_string();
+                if !found.insert(value) {
+                    twice(&text, item, problems);
+                    whole = false;
+                }
             }
-            Some(found) => hosts.extend(found),
             None => whole = false,
         }
     }
-    whole.then(|| Grant::OutgoingHttp { hosts: hosts.into_iter().collect() })
+    whole.then_some(found)
 }
 
-fn read_host(item: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<Vec<String>> {
-    let text = problems.string("a host", item)?;
-    match host(text) {
-        Ok(hosts) => Some(hosts),
-        Err(because) => {
-            let meant = meant(text);
-            problems.refuse("a host", text, because, meant, &item.span());
-            None
+impl Refusal for DestinationError {
+    fn because(&self) -> String {
+        self.to_string()
+    }
+
+    /// The destination of a URL, an IPv6 address in brackets, a host by HTTPS.
+    fn meant(&self, text: &str) -> Option<String> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
+        let candidates = match scheme {
+            "" => [authority.to_owned(), format!("https://{authority}"), format!("https://[{authority}]")],
+            _ => [format!("{scheme}://{authority}"), String::new(), String::new()],
+        };
+        candidates.into_iter().find(|candidate| candidate.parse::<Destination>().is_ok())
+    }
+}
+
+impl Refusal for NetworkError {
+    fn because(&self) -> String {
+        self.to_string()
+    }
+
+    /// The network that has this one address.
+    fn meant(&self, text: &str) -> Option<String> {
+        let address: IpAddr = text.parse().ok()?;
+        Some(format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }))
+    }
+}
+
+fn sockets(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {
+    problems.check_keys(
+        table,
+        &["connect"],
+        &[
+            (
+                "listen",
+                "only the launcher listens; sockets of the application's own come with a later version",
+            ),
+            ("lookup", "looking up names comes with a later version; list addresses"),
+        ],
+    );
+    let value = problems.required(table, "connect", "[\"10.0.0.5:5432\"]")?;
+    let connect: BTreeSet<SocketAddress> = set("`connect`", "an address", value, problems)?;
+    let connect = connect.into_iter().map(|SocketAddress(address)| address).collect();
+    Some(Grant::Sockets(SocketsGrant { connect }))
+}
+
+/// The address and port of one host.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct SocketAddress(SocketAddr);
+
+struct SocketAddressError;
+
+impl FromStr for SocketAddress {
+    type Err = SocketAddressError;
+
+    fn from_str(text: &str) -> Result<Self, SocketAddressError> {
+        match text.parse() {
+            Ok(Destination { scheme: None, host: Host::Address(address), port }) => {
+                Ok(Self(SocketAddr::new(address, port)))
+            }
+            _ => Err(SocketAddressError),
         }
     }
 }
 
-/// The host of a URL, or an IPv6 address in brackets.
-fn meant(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
-    let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
-    let bracketed = format!("[{authority}]");
-    let port = match scheme {
-        "https" => ":443",
-        "http" => ":80",
-        _ => "",
-    };
-    [format!("{authority}{port}"), authority.to_owned(), bracketed]
-        .into_iter()
-        .find(|candidate| host(candidate).is_ok())
-}
-
-/// `host:port`, lower case; a host without port means the ports of HTTPS and HTTP.
-fn host(text: &str) -> Result<Vec<String>, &'static str> {
-    if text.contains("//") {
-        return Err("it is a URL, expected `host` or `host:port`");
-    }
-    if text.contains('*') {
-        return Err("it is a pattern, and every host is named in full");
-    }
-    if text.contains(['/', '?', '#', '@']) {
-        return Err("expected `host` or `host:port`, without path, query or user");
-    }
-    let (name, port) = match text.rsplit_once(':') {
-        // The last colon of a bare IPv6 address belongs to the address.
-        Some((name, _)) if text.ends_with(']') || name.contains(':') && !name.ends_with(']') => (text, None),
-        Some((name, port)) => (name, Some(port)),
-        None => (text, None),
-    };
-    let name = normal_name(name)?;
-    match port {
-        None => Ok(DEFAULT_PORTS.iter().map(|port| format!("{name}:{port}")).collect()),
-        Some(port) => match port.parse::<u16>() {
-            Ok(number) if number > 0 && port == number.to_string() => Ok(vec![format!("{name}:{number}")]),
-            _ => Err("its port is not a number from 1 to 65535"),
-        },
+impl Display for SocketAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
-/// A name in lower case or an address, each in the one spelling that the launcher compares.
-fn normal_name(name: &str) -> Result<String, &'static str> {
-    let name = name.to_ascii_lowercase();
-    if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        let address: Ipv6Addr = address.parse().map_err(|_| "it is not an IPv6 address in brackets")?;
-        return Ok(format!("[{address}]"));
+impl Refusal for SocketAddressError {
+    fn because(&self) -> String {
+        "expected the address and port of one host, like `10.0.0.5:5432` or `[fd00::5]:5432`".to_owned()
     }
-    if name.contains(':') {
-        return Err("an IPv6 address stands in brackets, like `[::1]:443`");
+
+    /// This machine, where its name was written.
+    fn meant(&self, text: &str) -> Option<String> {
+        let port = text.strip_prefix("localhost:")?;
+        let meant = format!("127.0.0.1:{port}");
+        meant.parse::<SocketAddress>().is_ok().then_some(meant)
     }
-    // Resolvers read `127.1` and `0x7f.1` as addresses, so what ends like a number has to be one in full.
-    let last = name.rsplit('.').next().unwrap_or_default();
-    if last.starts_with("0x") || !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) {
-        let address: Ipv4Addr = name.parse().map_err(|_| "it is neither a name nor an IPv4 address")?;
-        return Ok(address.to_string());
-    }
-    if !name.is_ascii() {
-        return Err("expected the name in ASCII, like `xn--mnchen-3ya.example`");
-    }
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    if name.len() <= 253 && name.split('.').all(label) {
-        return Ok(name);
-    }
-    Err("expected `host` or `host:port`, like `api.example.com:443`")
 }
 
 fn environment(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {
     problems.check_keys(table, &["keys"], &[("values", "baked values come with a later version")]);
     let value = problems.required(table, "keys", "[\"LANG\"]")?;
-    let mut keys = BTreeSet::new();
-    let mut whole = true;
-    for item in problems.list("`keys`", value, MAX_LIST)? {
-        match problems.string("a variable's name", item) {
-            Some(key) if key.len() <= MAX_NAME && !key.contains(is_no_name) => {
-                if !keys.insert(key.to_owned()) {
-                    twice(key, item, problems);
-                    whole = false;
-                }
-            }
-            Some(key) => {
-                let because = "expected one name in full, without spaces, `=`, `$` or `*`";
-                problems.refuse("a variable's name", key, because, None, &item.span());
-                whole = false;
-            }
-            None => whole = false,
-        }
+    let keys: BTreeSet<VariableName> = set("`keys`", "a variable's name", value, problems)?;
+    let keys = keys.into_iter().map(|VariableName(name)| name).collect();
+    Some(Grant::Environment(EnvironmentGrant { keys }))
+}
+
+/// The name of one variable.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct VariableName(String);
+
+struct VariableNameError;
+
+impl FromStr for VariableName {
+    type Err = VariableNameError;
+
+    fn from_str(text: &str) -> Result<Self, VariableNameError> {
+        let fits = text.len() <= MAX_NAME && !text.contains(is_no_name);
+        if fits { Ok(Self(text.to_owned())) } else { Err(VariableNameError) }
     }
-    whole.then(|| Grant::Environment { keys: keys.into_iter().collect() })
+}
+
+impl Display for VariableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Refusal for VariableNameError {
+    fn because(&self) -> String {
+        "expected one name in full, without spaces, `=`, `$` or `*`".to_owned()
+    }
+
+    fn meant(&self, _: &str) -> Option<String> {
+        None
+    }
 }
 
 fn is_no_name(c: char) -> bool {
     c.is_whitespace() || c.is_control() || "=$*".contains(c)
+}
+
+/// An example of a mount, for hints.
+const MOUNT: &str = "{ path = \"/data\" }";
+
+fn filesystem(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {
+    problems.check_keys(table, &["mounts"], &[]);
+    let value = problems.required(table, "mounts", &format!("[{MOUNT}]"))?;
+    let mut mounts = BTreeMap::new();
+    let mut whole = true;
+    for item in problems.list("`mounts`", value, MAX_MOUNTS)? {
+        match mount(item, problems) {
+            Some((path, access)) => {
+                let text = path.to_string();
+                if mounts.insert(path, access).is_some() {
+                    twice(&text, item, problems);
+                    whole = false;
+                }
+            }
+            None => whole = false,
+        }
+    }
+    whole.then_some(Grant::Filesystem(FilesystemGrant { mounts }))
+}
+
+fn mount(item: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<(MountPath, Access)> {
+    if let DeValue::String(path) = item.get_ref() {
+        let report = Report::new(Exit::CouldNot, "a mount is a string, expected a table");
+        problems.add(&item.span(), report.hint(format!("write `{{ path = \"{}\" }}`", clipped(path))));
+        return None;
+    }
+    let table = problems.table("a mount", item.span(), item)?;
+    problems.check_keys(&table, &["path", "access"], &[]);
+    let path = problems.required(&table, "path", "\"/data\"")?;
+    let path = problems.parsed::<MountPath>("the path of a mount", path);
+    let access = match table.entries.get("access") {
+        None => Some(Access::Read),
+        Some(value) => access(value, problems),
+    };
+    Some((path?.value, access?))
+}
+
+fn access(value: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<Access> {
+    let text = problems.string("`access`", value)?;
+    let access = text.parse().ok();
+    if access.is_none() {
+        let meant = match text {
+            "ro" | "readonly" | "read-only" | "r" => Some("read".to_owned()),
+            "rw" | "write" | "readwrite" | "read_write" => Some("read-write".to_owned()),
+            _ => None,
+        };
+        problems.refuse("`access`", text, "expected `read` or `read-write`", meant, &value.span());
+    }
+    access
+}
+
+impl Refusal for MountPathError {
+    fn because(&self) -> String {
+        self.to_string()
+    }
+
+    fn meant(&self, text: &str) -> Option<String> {
+        let names: Vec<&str> = text.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
+        let candidate = format!("/{}", names.join("/"));
+        candidate.parse::<MountPath>().is_ok().then_some(candidate)
+    }
 }
 
 fn twice(text: &str, item: &Node<DeValue<'_>>, problems: &mut Problems<'_>) {
@@ -228,46 +353,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_lower_case_with_a_port() {
-        assert_eq!(host("API.example.com:8443").unwrap(), ["api.example.com:8443"]);
-        assert_eq!(host("example.com").unwrap(), ["example.com:443", "example.com:80"]);
-        assert_eq!(host("127.0.0.1:80").unwrap(), ["127.0.0.1:80"]);
-        assert_eq!(host("[::1]:80").unwrap(), ["[::1]:80"]);
-        assert_eq!(host("[::1]").unwrap(), ["[::1]:443", "[::1]:80"]);
-        assert_eq!(host("[0:0::0:1]:80").unwrap(), ["[::1]:80"]);
-    }
-
-    #[test]
     fn what_was_meant_is_found() {
-        assert_eq!(meant("https://example.com/v1").as_deref(), Some("example.com:443"));
-        assert_eq!(meant("http://user@example.com:8080").as_deref(), Some("example.com:8080"));
-        assert_eq!(meant("::1").as_deref(), Some("[::1]"));
+        let meant = |text: &str| text.parse::<Destination>().err().and_then(|error| error.meant(text));
+        assert_eq!(meant("https://example.com/v1").as_deref(), Some("https://example.com"));
+        assert_eq!(meant("http://user@example.com:8080").as_deref(), Some("http://example.com:8080"));
+        assert_eq!(meant("example.com").as_deref(), Some("https://example.com"));
+        assert_eq!(meant("::1").as_deref(), Some("https://[::1]"));
         assert_eq!(meant("*.example.com"), None);
-    }
-
-    #[test]
-    fn what_is_no_host_is_refused() {
-        for bad in [
-            "https://example.com",
-            "*.example.com",
-            "example.com/path",
-            "user@example.com",
-            "example.com:0",
-            "example.com:65536",
-            "example.com:",
-            "example.com:+80",
-            "::1",
-            "::1:80",
-            "a..b",
-            "-a.b",
-            "999.1.1.1",
-            "127.1",
-            "0x7f.1",
-            "example.com.",
-            "münchen.example",
-            "a b",
-        ] {
-            assert!(host(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::manifest::Reuse;
+use wadoo_signing::manifest::{Grant, Reuse};
 
 use crate::target::{CpuLevel, Target};
 
@@ -44,8 +44,8 @@ pub struct Recipe {
     pub components: BTreeMap<PartName, Component>,
     /// `[exports]`: which part provides an export of the whole; empty means the one obvious trigger.
     pub exports: BTreeMap<InterfaceName, Spanned<PartName>>,
-    /// `[grants]`: what the launcher is asked to provide.
-    pub grants: BTreeMap<InterfaceName, Spanned<Grant>>,
+    /// `[grants]`: what the launcher is asked to provide. Only sockets are granted as a package.
+    pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
     /// `[limits]`
     pub limits: Limits,
     /// `[instances]`; `None` means an instance for each request.
@@ -82,21 +82,6 @@ pub struct Component {
     pub allow: Vec<Spanned<InterfacePattern>>,
     /// `deny`: imports that are linked to an implementation whose every call fails.
     pub deny: Vec<Spanned<InterfacePattern>>,
-}
-
-/// The values of one line of `[grants]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grant {
-    /// `"wasi:http/outgoing-handler"` and `"wasi:http/client"`: `host:port`, lower case, sorted, without repetition.
-    OutgoingHttp {
-        /// `hosts`; a host without port means 443 and 80.
-        hosts: Vec<String>,
-    },
-    /// `"wasi:cli/environment"`: names of variables of the launcher's environment, sorted (commands only).
-    Environment {
-        /// `keys`
-        keys: Vec<String>,
-    },
 }
 
 /// `[limits]`, defaults filled in.

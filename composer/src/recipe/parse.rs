@@ -4,6 +4,7 @@
 //! what was probably meant nor what the format has and this version cannot enforce.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::str::FromStr;
 
 use toml::de::{DeTable, DeValue};
@@ -14,8 +15,8 @@ use super::problems::{Problems, Refusal, Table, Unsupported};
 use super::source::{SourceText, Span, Spanned};
 use super::syntax::{clipped, quoted};
 use super::{
-    App, Component, InterfaceName, MAX_SERIAL, PartName, Recipe, Sign, components, grants, instances,
-    serial_of, settings, signing,
+    App, Component, InterfaceName, InterfacePattern, MAX_SERIAL, PartName, Recipe, Sign, components, grants,
+    instances, serial_of, settings, signing,
 };
 
 /// Greatest number of parts.
@@ -60,31 +61,26 @@ pub fn parse(file: &str, text: String) -> Result<Recipe, Vec<Report>> {
 }
 
 /// Entries by interface, no two of which could mean the same import or export.
-pub(super) struct Names<T> {
+pub(super) struct Names<N, T> {
     place: &'static str,
-    entries: BTreeMap<InterfaceName, T>,
+    overlaps: fn(&N, &N) -> bool,
+    entries: BTreeMap<N, T>,
     whole: bool,
 }
 
-impl<T> Names<T> {
+impl<N: Ord + Display, T> Names<N, T> {
     /// No entries yet, of the table called `place`.
-    pub(super) fn new(place: &'static str) -> Self {
-        Self { place, entries: BTreeMap::new(), whole: true }
+    pub(super) fn new(place: &'static str, overlaps: fn(&N, &N) -> bool) -> Self {
+        Self { place, overlaps, entries: BTreeMap::new(), whole: true }
     }
 
     /// Adds an entry, if both halves of it could be read and no other says the same.
-    pub(super) fn add(
-        &mut self,
-        name: Option<InterfaceName>,
-        value: Option<T>,
-        span: Span,
-        problems: &mut Problems<'_>,
-    ) {
+    pub(super) fn add(&mut self, name: Option<N>, value: Option<T>, span: Span, problems: &mut Problems<'_>) {
         let (Some(name), Some(value)) = (name, value) else {
             self.whole = false;
             return;
         };
-        if let Some(other) = self.entries.keys().find(|other| other.overlaps(&name)) {
+        if let Some(other) = self.entries.keys().find(|other| (self.overlaps)(other, &name)) {
             let what = format!("`{name}` and `{other}` in {} mean the same interface", self.place);
             problems.add(&span, Report::new(Exit::CouldNot, what).hint("keep one of the two"));
             self.whole = false;
@@ -94,7 +90,7 @@ impl<T> Names<T> {
     }
 
     /// All entries, if each was well.
-    pub(super) fn finish(self) -> Option<BTreeMap<InterfaceName, T>> {
+    pub(super) fn finish(self) -> Option<BTreeMap<N, T>> {
         self.whole.then_some(self.entries)
     }
 }
@@ -104,7 +100,7 @@ struct Parsed {
     app: App,
     components: BTreeMap<PartName, Component>,
     exports: BTreeMap<InterfaceName, Spanned<PartName>>,
-    grants: BTreeMap<InterfaceName, Spanned<super::Grant>>,
+    grants: BTreeMap<InterfacePattern, Spanned<super::Grant>>,
     limits: super::Limits,
     reuse: Option<Spanned<Reuse>>,
     build: super::Build,
@@ -278,7 +274,7 @@ fn read_exports(
     // A part whose own table is wrong exists all the same.
     let components = root.entries.get("components").and_then(|value| value.get_ref().as_table());
     let names: Vec<&str> = components.into_iter().flatten().map(|(key, _)| key.get_ref().as_ref()).collect();
-    let mut exports = Names::new("`[exports]`");
+    let mut exports = Names::new("`[exports]`", InterfaceName::overlaps);
     for (key, value) in table.entries {
         let name = problems.parse_text("an export's name", key.get_ref(), &key.span());
         let part = if names.is_empty() {

@@ -33,7 +33,7 @@ pub(crate) fn elf(length: usize) -> Vec<u8> {
 /// A manifest in which every kind of field has a value.
 pub(crate) fn manifest(payload: &[u8]) -> Manifest {
     let digest = Sha256Digest::of(b"component");
-    let hosts = BTreeSet::from(["api.example.com:443".to_owned()]);
+    let hosts = BTreeSet::from(["api.example.com:443".parse().expect("a destination")]);
     Manifest {
         app: App { name: "shop".to_owned(), version: "1.4.0".to_owned(), serial: 10_000_400_000 },
         development: false,
@@ -64,7 +64,7 @@ pub(crate) fn manifest(payload: &[u8]) -> Manifest {
         exports: BTreeSet::from(["wasi:http/handler@0.3.0".to_owned()]),
         grants: BTreeMap::from([(
             "wasi:http/client@0.3.0".to_owned(),
-            Grant::OutgoingHttp(OutgoingHttp { hosts }),
+            Grant::OutgoingHttp(OutgoingHttp { hosts, ..OutgoingHttp::default() }),
         )]),
         limits: Limits {
             memory: 128 << 20,

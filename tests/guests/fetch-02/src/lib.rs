@@ -1,4 +1,5 @@
-//! `/fetch?url=…` relays what a GET of the URL answers, or 502 with the name of the error; on WASI 0.2.
+//! `/fetch?url=…` relays what a GET of the URL answers, or 502 with the name of the error; on WASI 0.2. `/follow?url=…`
+//! goes where a redirect points, too.
 //!
 //! The URL is everything that follows `url=`, as it is.
 
@@ -26,9 +27,13 @@ export!(Fetch);
 impl Guest for Fetch {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let text = request.path_with_query().unwrap_or_default();
-        match text.strip_prefix("/fetch?url=").and_then(Url::parse) {
+        let (follow, rest) = match text.strip_prefix("/follow?url=") {
+            Some(rest) => (true, Some(rest)),
+            None => (false, text.strip_prefix("/fetch?url=")),
+        };
+        match rest.and_then(Url::parse) {
             None => answer(out, 400, "expected `/fetch?url=http://…`\n"),
-            Some(url) => match fetch(&url) {
+            Some(url) => match if follow { redirected(&url) } else { fetch(&url) } {
                 Ok(response) => relay(out, &response),
                 Err(error) => answer(out, 502, &format!("{}\n", mischief::variant(&format!("{error:?}")))),
             },
@@ -48,6 +53,17 @@ fn fetch(url: &Url) -> Result<IncomingResponse, ErrorCode> {
     match response.get() {
         Some(Ok(result)) => result,
         Some(Err(())) | None => Err(ErrorCode::InternalError(None)),
+    }
+}
+
+/// What the place answers that the response of `url` points to, if it points to one.
+fn redirected(url: &Url) -> Result<IncomingResponse, ErrorCode> {
+    let response = fetch(url)?;
+    let location = response.headers().get("location").into_iter().next();
+    let location = location.and_then(|value| String::from_utf8(value).ok());
+    match location.as_deref().and_then(Url::parse) {
+        Some(url) => fetch(&url),
+        None => Ok(response),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `/fetch?url=…` relays what a GET of the URL answers, or 502 with the name of the error; on WASI 0.3.
+//! `/fetch?url=…` relays what a GET of the URL answers, or 502 with the name of the error; on WASI 0.3. `/follow?url=…`
+//! goes where a redirect points, too.
 //!
 //! The URL is everything that follows `url=`, as it is.
 
@@ -20,9 +21,13 @@ export!(Fetch);
 impl Guest for Fetch {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let text = request.get_path_with_query().unwrap_or_default();
-        Ok(match text.strip_prefix("/fetch?url=").and_then(Url::parse) {
+        let (follow, rest) = match text.strip_prefix("/follow?url=") {
+            Some(rest) => (true, Some(rest)),
+            None => (false, text.strip_prefix("/fetch?url=")),
+        };
+        Ok(match rest.and_then(Url::parse) {
             None => answer(400, "expected `/fetch?url=http://…`\n".to_owned()),
-            Some(url) => match fetch(&url).await {
+            Some(url) => match if follow { redirected(&url).await } else { fetch(&url).await } {
                 Ok(response) => relay(response),
                 Err(error) => answer(502, format!("{}\n", mischief::variant(&format!("{error:?}")))),
             },
@@ -39,6 +44,17 @@ async fn fetch(url: &Url<'_>) -> Result<Response, ErrorCode> {
         .and_then(|()| request.set_path_with_query(Some(url.path)));
     set.map_err(|()| ErrorCode::HttpRequestUriInvalid)?;
     client::send(request).await
+}
+
+/// What the place answers that the response of `url` points to, if it points to one.
+async fn redirected(url: &Url<'_>) -> Result<Response, ErrorCode> {
+    let response = fetch(url).await?;
+    let location = response.get_headers().get("location").into_iter().next();
+    let location = location.and_then(|value| String::from_utf8(value).ok());
+    match location.as_deref().and_then(Url::parse) {
+        Some(url) => fetch(&url).await,
+        None => Ok(response),
+    }
 }
 
 fn relay(response: Response) -> Response {
