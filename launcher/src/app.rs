@@ -31,7 +31,8 @@ use crate::ticker::{Running, Ticker};
 /// How long a request waits for a slot before it is refused.
 pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
 
-/// Requests that may wait for a slot unless the operator says otherwise. Each holds a connection and a head; its body is not read yet.
+/// Requests that may wait for a slot unless the operator says otherwise. Each holds a connection and a head; its
+/// body is not read yet.
 pub const MAX_WAITING: u32 = 1024;
 
 /// Why an application cannot be started although it was verified.

@@ -29,25 +29,26 @@ Usage: launcher [OPTIONS] APP.cwasm [OPTIONS] [ARGUMENTS…]
 `check` does everything but run it: signature, digests, this CPU, imports.
 
 Options:
-      --addr ADDR       where to listen, again for more: IP:PORT (port 0 takes a free one) or unix:PATH, which
-                        takes ?mode=0660 after it [default: 127.0.0.1:8080, if nothing else is listened on]
-      --tls-addr IP:PORT  where to listen with TLS, again for more
-      --tls-cert FILE   the server's certificate and those above it, in PEM
-      --tls-key FILE    its key, in PEM; not readable by others
+      --addr ADDR         where to listen: IP:PORT (port 0 takes a free one) or unix:PATH, which takes ?mode=0660 after
+                          it; again for more [default: 127.0.0.1:8080, if nothing else is listened on]
+      --tls-addr IP:PORT  where to listen with TLS; again for more
+      --tls-cert FILE     the server's certificate and those above it, in PEM
+      --tls-key FILE      its key, in PEM; not readable by others
       --limit NAME=VALUE  a limit of the connections, or less than the recipe grants; again for more. The names:
-                        connections, connections-per-address, requests-per-address, head-timeout, idle-timeout,
-                        handshake-timeout, streams, head-fields, uri, memory, timeout, body-timeout, concurrency,
-                        request-body, request-headers, queue
-      --trust DIR       folder with the public keys to trust, instead of $WADOO_TRUST, /etc/wadoo/trusted.d or
-                        the user's own
-      --drain TIME      how long running requests may take to finish after the first signal [default: 30s]
+                          connections, connections-per-address, requests-per-address, head-timeout, idle-timeout,
+                          handshake-timeout, streams, head-fields, uri, memory, timeout, body-timeout, concurrency,
+                          request-body, request-headers, queue
+      --trust DIR         folder with the public keys to trust, instead of $WADOO_TRUST, /etc/wadoo/trusted.d or
+                          the user's own
+      --drain TIME        how long running requests may take to finish after the first signal [default: 30s]
       --mount SEEN=FOLDER[:ro]
-                        give the application the folder that its manifest declares as SEEN; `:ro` never lets it write
-                        there; once for each
-      --map-in-place    run the file itself although this user could change it, instead of a sealed copy
-      --timings         say on stderr how long each step of the start took, and the first instance
-  -h, --help            print this
-  -V, --version         print the versions of launcher and engine
+                          give the application the folder that its manifest declares as SEEN; `:ro` never lets it
+                          write there; once for each
+      --map-in-place      run the file itself although this user could change it, instead of a sealed copy
+      --timings           say on stderr how long each step of the start took, the first instance
+                          and the pool
+  -h, --help              print this
+  -V, --version           print the versions of launcher and engine
 
 The first argument after APP.cwasm that is none of these options, and all after it, are the application's; after
 `--` every one is. A script that passes on what others wrote puts `--` first: launcher app.cwasm -- \"$@\"

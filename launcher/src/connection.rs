@@ -187,7 +187,11 @@ impl Connection {
                     (Ok(()), Phase::Draining) => Pin::new(&mut connection).graceful_shutdown(),
                     (Ok(()), Phase::Stopped) | (Err(_), _) => return,
                 },
-                () = self.seat.closed() => return,
+                () = self.seat.closed() => match self.seat.is_idle() {
+                    true => return,
+                    // A request came while this connection was being chosen.
+                    false => Pin::new(&mut connection).graceful_shutdown(),
+                },
                 () = &mut timer => match self.overdue(true) {
                     Ok(waiting) => break waiting,
                     Err(next) => timer.as_mut().reset(next),
@@ -234,32 +238,36 @@ impl Connection {
         });
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut timer = pin!(sleep(limits.head_timeout.min(TICK)));
-        let mut draining = false;
+        let mut leaving = false;
         loop {
-            tokio::select! {
+            let leave = tokio::select! {
                 biased;
                 _ = &mut connection => return,
                 changed = phase.changed() => match (changed, *phase.borrow()) {
-                    (Ok(()), Phase::Serving) => {}
+                    (Ok(()), Phase::Serving) => false,
                     (Ok(()), Phase::Draining) if self.seat.is_unused() => return,
-                    // Says goodbye at once, and closes after the last response.
-                    (Ok(()), Phase::Draining) => {
-                        connection.as_mut().graceful_shutdown();
-                        draining = true;
-                        timer.as_mut().reset(Instant::now() + GOAWAY_GRACE);
-                    }
+                    (Ok(()), Phase::Draining) => true,
                     (Ok(()), Phase::Stopped) | (Err(_), _) => return,
                 },
-                () = self.seat.closed() => return,
+                () = self.seat.closed() => match self.seat.is_idle() {
+                    true => return,
+                    false => true,
+                },
                 () = &mut timer => {
-                    let next_sending = sending.end_stalled();
-                    if draining && self.seat.is_idle() {
+                    let tick = sending.end_stalled();
+                    let overdue = self.overdue(false);
+                    if leaving && self.seat.is_idle() {
                         return;
                     }
-                    let Err(next) = self.overdue(false) else { return };
-                    let tick = if draining { GOAWAY_GRACE } else { next_sending };
-                    timer.as_mut().reset(next.min(Instant::now() + tick));
+                    let next = overdue.err().map_or(tick, |next| next - Instant::now());
+                    timer.as_mut().reset(Instant::now() + next.min(tick));
+                    overdue.is_ok()
                 }
+            };
+            if leave && !std::mem::replace(&mut leaving, true) {
+                // Says goodbye at once, and closes after the last response.
+                connection.as_mut().graceful_shutdown();
+                timer.as_mut().reset(Instant::now() + GOAWAY_GRACE);
             }
         }
     }

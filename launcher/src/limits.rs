@@ -195,9 +195,12 @@ pub fn set(
         "timeout" => caps.timeout = Some(value.time()?),
         "body-timeout" => caps.body_timeout = Some(value.time()?),
         "concurrency" => caps.concurrency = Some(value.count(u32::MAX)?),
-        "request-body" => caps.request_body = Some(value.size(u64::MAX)?),
+        "request-body" => {
+            caps.request_body = Some(if value.text == "0" { 0 } else { value.size(u64::MAX)? })
+        }
         "request-headers" => caps.request_headers = Some(value.bytes(u32::MAX)?),
-        _ => caps.queue = Some(value.count(1_000_000)?),
+        // None may wait, which is a limit as well.
+        _ => caps.queue = Some(if value.text == "0" { 0 } else { value.count(1_000_000)? }),
     }
     Ok(name)
 }
@@ -291,8 +294,8 @@ mod tests {
             ..signed()
         };
         assert_eq!(narrowed(&lower), expected);
-        let expected = Limits { request_body: 1, request_headers: 4096, ..signed() };
-        assert_eq!(narrowed(&["request-body=1", "request-headers=4KiB"]), expected);
+        let expected = Limits { request_body: 0, request_headers: 4096, ..signed() };
+        assert_eq!(narrowed(&["request-body=0", "request-headers=4KiB", "queue=0"]), expected);
         let higher =
             ["memory=1GiB", "timeout=1h", "body-timeout=1h", "concurrency=1000", "request-body=1GiB"];
         assert_eq!(narrowed(&higher), signed());

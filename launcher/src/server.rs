@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use crate::app::App;
 use crate::clients::Clients;
 use crate::connection::{self, Common};
-use crate::limits::ConnectionLimits;
+use crate::limits::{ConnectionLimits, MAX_CONNECTIONS};
 use crate::listen::Listener;
 use crate::log;
 use crate::socket::Socket;
@@ -161,7 +161,7 @@ impl Server {
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Drained {
         log::detach();
         let Self { doors, switch, mut limits, drain } = self;
-        limits.connections = limits.connections.min(descriptors_for_connections());
+        fit_descriptors(&mut limits);
         let (sender, mut finished) = mpsc::channel::<Infallible>(1);
         let alive = Alive { _sender: sender };
         // Connections follow a phase of their own: it ends with this function, in whatever way that is.
@@ -189,28 +189,39 @@ impl Server {
     }
 }
 
-/// How many descriptors are there for connections, once as many are allowed as can be.
-fn descriptors_for_connections() -> u32 {
-    let limit = getrlimit(Resource::Nofile);
-    let mut most = limit.current;
-    if let (Some(now), Some(highest)) = (limit.current, limit.maximum)
-        && now < highest
-        && setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok()
-    {
-        most = limit.maximum;
+/// Allows as many descriptors as can be, and no more connections than those are enough for.
+fn fit_descriptors(limits: &mut ConnectionLimits) {
+    let Some(descriptors) = raise_descriptors() else { return };
+    // Where there are few, half of them.
+    let kept = u64::from(KEPT_DESCRIPTORS).min(descriptors / 2);
+    let room = u32::try_from(descriptors - kept).unwrap_or(u32::MAX).max(1);
+    if room < limits.connections {
+        if limits.connections != MAX_CONNECTIONS {
+            log::line!(
+                "limit `connections` is {room} and not {}: there are {descriptors} descriptors (`ulimit -Hn`)",
+                limits.connections
+            );
+        }
+        limits.connections = room;
     }
-    most.map_or(u32::MAX, |most| {
-        // Where there are few, half of them.
-        let kept = u64::from(KEPT_DESCRIPTORS).min(most / 2);
-        u32::try_from(most - kept).unwrap_or(u32::MAX).max(1)
-    })
+}
+
+/// The number of descriptors that this process may have from now on; `None` if there is no limit.
+fn raise_descriptors() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if limit.current == limit.maximum || setrlimit(Resource::Nofile, raised).is_ok() {
+        return limit.maximum;
+    }
+    limit.current
 }
 
 /// Accepts connections for ever.
 async fn accept(door: &Door, clients: &Arc<Clients>, common: &Common) {
     loop {
-        let permit = clients.room().await;
         let socket = next(&door.listener, clients).await;
+        // In this order: a door that nobody comes to must not keep a place.
+        let permit = clients.room().await;
         // Closing it is all the answer there is: a client that has too many connections has one that is busy.
         let Ok(seated) = clients.seat(socket.peer(), permit) else { continue };
         tokio::spawn(connection::serve(socket, door.tls.clone(), seated, common.clone()));

@@ -36,18 +36,24 @@ concurrency = 100
 "#;
 
 impl Victim {
-    /// Composes the guest and starts a launcher for it: the one under test, or `launcher`.
+    /// Composes the guest and starts a launcher for it: the one under test, or `launcher`, with no more than so many
+    /// descriptors if a number is given.
     ///
     /// # Panics
     ///
     /// It does not start.
-    pub fn start(scratch: &Scratch, launcher: Option<&Path>) -> Self {
+    pub fn start(scratch: &Scratch, launcher: Option<&Path>, descriptors: Option<u32>) -> Self {
         let guest = std::fs::read(binaries::workspace().join("tests/guests/hostile-02.wasm"));
         scratch.write("guest.wasm", guest.expect("the guest is prebuilt"));
         let artifact = scratch.compose(&scratch.write("recipe.toml", RECIPE));
-        let mut command = match launcher {
-            Some(launcher) => binaries::isolated(launcher, &scratch.home()),
-            None => scratch.launcher(),
+        let launcher = launcher.unwrap_or_else(|| binaries::launcher());
+        let mut command = match descriptors {
+            None => binaries::isolated(launcher, &scratch.home()),
+            Some(descriptors) => {
+                let mut shell = binaries::isolated(Path::new("/bin/sh"), &scratch.home());
+                shell.arg("-c").arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")).arg(launcher);
+                shell
+            }
         };
         command.arg(artifact).args(["--addr", "127.0.0.1:0", "--limit", "requests-per-address=20"]);
         let server = Server::start(&mut command);

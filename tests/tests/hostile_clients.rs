@@ -15,7 +15,7 @@ const MAX_MEMORY: u64 = 700 << 10;
 fn a_healthy_client_notices_nothing() {
     hostile::raise_descriptors();
     let scratch = Scratch::new();
-    let victim = Victim::start(&scratch, None);
+    let victim = Victim::start(&scratch, None, None);
     for attack in &ATTACKS {
         let outcome = hostile::run(&victim.server, attack, &Scale::SHORT);
         assert!(outcome.answers.failures.is_empty(), "{}: {outcome}", attack.name);
@@ -26,4 +26,17 @@ fn a_healthy_client_notices_nothing() {
     assert!(last.descriptors <= first.descriptors + 1, "{last}, at first {first}");
     let finished = victim.server.stop();
     assert_eq!(finished.code, 0, "{}", finished.stderr);
+}
+
+#[test]
+fn few_descriptors_are_enough() {
+    hostile::raise_descriptors();
+    let scratch = Scratch::new();
+    let victim = Victim::start(&scratch, None, Some(64));
+    for attack in ATTACKS.iter().filter(|attack| ["slow heads", "idle connections"].contains(&attack.name)) {
+        let outcome = hostile::run(&victim.server, attack, &Scale::SHORT);
+        assert!(outcome.answers.failures.is_empty(), "{}: {outcome}", attack.name);
+        assert!(outcome.most.descriptors <= 64, "{}: {outcome}", attack.name);
+    }
+    assert_eq!(victim.server.stop().code, 0);
 }

@@ -1,6 +1,6 @@
 //! Attacks a launcher in every way that we know, beside a healthy client, and prints what was sent and what survived.
 //!
-//! `cargo run -p wadoo-tests --bin hostile-clients -- [--long] [--launcher FILE] [NAME…]`
+//! `cargo run -p wadoo-tests --bin hostile-clients -- [--long] [--launcher FILE] [--descriptors N] [NAME…]`
 
 #![expect(clippy::print_stdout, reason = "it is a program that prints")]
 
@@ -13,19 +13,20 @@ use wadoo_tests::victim::Victim;
 
 fn main() -> ExitCode {
     let mut scale = Scale::SHORT;
-    let mut launcher = None;
+    let (mut launcher, mut descriptors) = (None, None);
     let mut names = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--long" => scale = Scale::LONG,
             "--launcher" => launcher = arguments.next().map(PathBuf::from),
+            "--descriptors" => descriptors = arguments.next().and_then(|number| number.parse().ok()),
             _ => names.push(argument),
         }
     }
     hostile::raise_descriptors();
     let scratch = Scratch::new();
-    let victim = Victim::start(&scratch, launcher.as_deref());
+    let victim = Victim::start(&scratch, launcher.as_deref(), descriptors);
     println!("{}", victim.server.ready);
     let mut failures = 0;
     for attack in

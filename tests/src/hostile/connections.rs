@@ -33,7 +33,7 @@ pub fn early_closes(to: SocketAddr, scale: &Scale) -> String {
         let Ok(mut stream) = connect(to, *number) else { return false };
         let _ = stream.write_all(BEGINNINGS[number % BEGINNINGS.len()]);
         // One in eight in order: each of those keeps a port of this machine for a minute.
-        if number % 8 != 0 {
+        if !number.is_multiple_of(8) {
             let _ = sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO));
         }
         true

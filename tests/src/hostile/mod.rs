@@ -12,7 +12,6 @@ pub mod meter;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -47,7 +46,7 @@ impl Scale {
         closes: 3000,
         flood: 20_000,
         floods: 2,
-        lasting: Duration::from_secs(2),
+        lasting: Duration::from_secs(1),
     };
 
     /// What the launcher promises.
@@ -138,7 +137,7 @@ fn connect(to: SocketAddr, number: usize) -> io::Result<TcpStream> {
     let from = SocketAddr::from((ATTACKERS[number % ATTACKERS.len()], 0));
     rustix::net::bind(&socket, &from)?;
     rustix::net::connect(&socket, &to)?;
-    let stream = TcpStream::from(OwnedFd::from(socket));
+    let stream = TcpStream::from(socket);
     stream.set_write_timeout(Some(Duration::from_millis(500)))?;
     stream.set_read_timeout(Some(Duration::from_millis(500)))?;
     Ok(stream)
