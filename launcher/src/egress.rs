@@ -1,10 +1,11 @@
 //! Where outgoing requests of an application may go.
 //!
 //! Owns the allow-list of one grant, what a URI means, and which addresses a granted name may lead to.
-//! Deliberately absent: connections (see `outgoing`). Redirects are further requests of the guest's, and judged as such.
+//! Deliberately absent: connections (see `upstream`). Redirects are further requests of the guest's, and judged
+//! as such.
 //!
-//! Invariants: nothing is looked up before scheme, host and port were found in the grant; the addresses returned are
-//! those that were judged, so that a name that is bound to another address a moment later changes nothing.
+//! Invariants: nothing is looked up before scheme, host and port were found in the grant; the addresses returned
+//! are those that were judged, so that a name that is bound to another address a moment later changes nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
