@@ -1,8 +1,8 @@
 //! Which addresses belong to the public internet, so that a name may lead to them without being asked.
 //!
-//! Everything that the registries of special-purpose addresses (RFC 6890 and its successors) call other than global
-//! is not public: this machine, its networks, groups, documentation, tunnels. An IPv4 address inside
-//! an IPv6 one is judged as what it is. Deliberately absent: what a grant says beyond that (see `egress`).
+//! Everything that the registries of special-purpose addresses (RFC 6890 and its successors) call other than
+//! global is not public: this machine, its networks, groups, documentation, tunnels. An IPv4 address inside an
+//! IPv6 one is judged as what it is. Deliberately absent: what a grant says beyond that (see `egress`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

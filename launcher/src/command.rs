@@ -1,6 +1,7 @@
 //! Runs a command (`wasi:cli/run`, 0.2 or 0.3) once, from start to exit code.
 //!
-//! The command gets its arguments, this process's stdin, stdout and stderr, and otherwise what its `Reach` has. Time and memory are limited as for requests.
+//! The command gets its arguments, this process's stdin, stdout and stderr, and otherwise what its `Reach` has.
+//! Time and memory are limited as for requests.
 
 use std::time::Duration;
 
@@ -98,8 +99,8 @@ impl Command {
         Ok(Self { manifest, engine, entry })
     }
 
-    /// Runs the command with `arguments` (without its name) within `reach`, which is of its manifest, and returns its exit
-    /// code.
+    /// Runs the command with `arguments` (without its name) within `reach`, which is of its manifest, and returns
+    /// its exit code.
     ///
     /// # Errors
     ///

@@ -1,15 +1,18 @@
 //! Where outgoing requests of an application may go.
 //!
 //! Owns the allow-list of one grant, what a URI means, and which addresses a granted name may lead to.
-//! Deliberately absent: connections (see `outgoing`). Redirects are further requests of the guest's, and judged as such.
+//! Deliberately absent: connections (see `upstream`). Redirects are further requests of the guest's, and judged
+//! as such.
 //!
-//! Invariants: nothing is looked up before scheme, host and port were found in the grant; the addresses returned are
-//! those that were judged, so that a name that is bound to another address a moment later changes nothing.
+//! Invariants: nothing is looked up before scheme, host and port were found in the grant; the addresses returned
+//! are those that were judged, so that a name that is bound to another address a moment later changes nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 
 use http::Uri;
-use tokio::net::lookup_host;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use wadoo_signing::destination::{Host, Scheme};
 use wadoo_signing::manifest::OutgoingHttp;
 use wasmtime_wasi_http::Error;
@@ -19,10 +22,15 @@ use crate::address::is_public;
 /// Addresses of one name that are tried.
 pub(crate) const MAX_ADDRESSES: usize = 16;
 
+/// Names that are looked up at a time, each on a thread that only the resolver gives back: it may take its time, and
+/// who asked may be gone.
+pub(crate) const MAX_LOOKUPS: usize = 16;
+
 /// The destinations of one grant. Nothing granted: no destination.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Egress {
     grant: OutgoingHttp,
+    lookups: Arc<Semaphore>,
 }
 
 /// Where a request goes, taken from its URI once, so that what was allowed is what is connected to.
@@ -35,7 +43,7 @@ pub(crate) struct Target {
 
 impl Egress {
     pub(crate) fn new(grant: OutgoingHttp) -> Self {
-        Self { grant }
+        Self { grant, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }
 
     /// The target of a request, if it may be sent there.
@@ -58,8 +66,15 @@ impl Egress {
     }
 
     async fn look_up(&self, name: &str, port: u16) -> Result<Vec<IpAddr>, Error> {
-        let found =
-            lookup_host((name, port)).await.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
+        let failed = || Error::DnsError { rcode: None, info_code: None };
+        let place = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| failed())?;
+        let name = name.to_owned();
+        let found = spawn_blocking(move || {
+            let found = (name.as_str(), port).to_socket_addrs();
+            drop(place);
+            found
+        });
+        let found = found.await.map_err(|_| failed())?.map_err(|_| failed())?;
         self.judge(found.map(|address| address.ip().to_canonical()).collect())
     }
 

@@ -173,6 +173,8 @@ impl ResourceLimiter for MemoryLimit {
 mod tests {
     use std::sync::Arc;
 
+    use wadoo_signing::manifest::OutgoingHttp;
+
     use super::*;
     use crate::egress::Egress;
     use crate::upstream::Upstreams;
@@ -205,7 +207,7 @@ mod tests {
     #[test]
     fn a_store_costs_the_host_little_beside_its_memory() {
         const { assert!(MAX_RESOURCES * MAX_FIELDS_BYTES <= 32 << 20) };
-        let none = || Outgoing::new(Arc::new(Upstreams::new(Egress::default())));
+        let none = || Outgoing::new(Arc::new(Upstreams::new(Egress::new(OutgoingHttp::default()))));
         let host = Host::new(WasiCtx::builder().build(), 0, none(), none());
         let mut store = host.into_store(&Engine::default());
         assert_eq!(store.max_component_handles(), MAX_HANDLES);

@@ -1,7 +1,7 @@
 //! Requests that an application sends, as one instance of it sends them.
 //!
-//! Owns the right of an instance to send, and the time-outs of a request. Deliberately absent: where requests may go (see
-//! `egress`) and how they get there (see `upstream`).
+//! Owns the right of an instance to send, and the time-outs of a request. Deliberately absent: where requests may
+//! go (see `egress`) and how they get there (see `upstream`).
 //!
 //! Invariant: a request leaves only after its own target was found in the grant of the interface that sends it.
 

@@ -1,7 +1,7 @@
 //! What an application reaches of this device: the values of its grants, made ready once at the start.
 //!
-//! Owns the variables, the folders, the destinations and the addresses that every store of an application gets. Deliberately absent:
-//! which interfaces are linked (see `linker`).
+//! Owns the variables, the folders, the destinations and the addresses that every store of an application gets.
+//! Deliberately absent: which interfaces are linked (see `linker`).
 //!
 //! Invariants: everything is looked up once, at the start, so that a variable or a folder that is
 //! changed, moved or replaced later does not change what a running application reaches; a folder is given only if
@@ -43,8 +43,8 @@ pub type Mounts = BTreeMap<MountPath, Folder>;
 /// How a mount is written on a command line.
 pub const MOUNT_SYNTAX: &str = "a mount, `/data=/srv/shop` or `/data=/srv/shop:ro` for example";
 
-/// Reads `/data=/var/lib/shop` or `/data=/var/lib/shop:ro`. `None` for anything else: `:rw`, too, since only the manifest
-/// decides about writing. A folder whose own name ends so is written with a slash behind it.
+/// Reads `/data=/var/lib/shop` or `/data=/var/lib/shop:ro`. `None` for anything else: `:rw`, too, since only the
+/// manifest decides about writing. A folder whose own name ends so is written with a slash behind it.
 pub fn mount_of(text: &OsStr) -> Option<(MountPath, Folder)> {
     let bytes = text.as_bytes();
     let at = bytes.iter().position(|&byte| byte == b'=')?;
@@ -166,8 +166,8 @@ impl Reach {
     }
 }
 
-/// The destinations of the versions of one interface. Others have their own, and their own connections: what one was
-/// granted never decides for another.
+/// The destinations of the versions of one interface. Others have their own, and their own connections: what one
+/// was granted never decides for another.
 fn egress(manifest: &Manifest, interface: &str) -> Egress {
     let mut all = OutgoingHttp::default();
     for (import, grant) in &manifest.grants {

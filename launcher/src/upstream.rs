@@ -1,12 +1,14 @@
 //! Connections to the servers that an application sends requests to: made, kept and shared.
 //!
 //! Owns the pool of one grant: HTTP/1.1 connections that wait for their next request, HTTP/2 connections that many
-//! requests share, TLS by rustls with the Mozilla roots. Deliberately absent: where requests may go (see `egress`), redirects,
-//! proxies, HTTP/2 without TLS. hyper-util's client is not used: it has no limit of connections, its connecting knows
-//! nothing of the request's own time-out, and it never sends again what is safe to send again.
+//! requests share, TLS by rustls with the Mozilla roots. Deliberately absent: where requests may go (see
+//! `egress`), redirects, proxies, HTTP/2 without TLS. hyper-util's client is not used: it has no limit of
+//! connections, its connecting knows nothing of the request's own time-out, and it never sends again what is safe
+//! to send again.
 //!
-//! Invariants: no socket is opened to an address that the `Egress` of this pool did not return for the target, and a request goes
-//! only over a connection to its own target (scheme, host and port). Pools of different grants share nothing.
+//! Invariants: no socket is opened to an address that the `Egress` of this pool did not return for the target, and
+//! a request goes only over a connection to its own target (scheme, host and port). Pools of different grants
+//! share nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -33,20 +35,22 @@ use crate::body::{Held, Paced, Repeatable};
 use crate::egress::{Egress, Target};
 use crate::outgoing::Times;
 
-/// Longest time after which a connection is used again. Most servers close theirs later. It is closed itself within half that
-/// time more.
+/// Longest time after which a connection is used again. Most servers close theirs later. It is closed itself
+/// within half that time more.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connections to one target that wait for their next request.
 pub(crate) const MAX_IDLE: usize = 8;
 
-/// Requests to one target at a time, and so connections to it in use. More wait for as long as connecting may take.
+/// Requests to one target at a time, and so connections to it in use. More wait for as long as connecting may
+/// take.
 pub(crate) const MAX_REQUESTS: usize = 64;
 
 /// Longest head of a response.
 pub(crate) const MAX_RESPONSE_HEAD: usize = 128 << 10;
 
-/// How often a quiet HTTP/2 connection with requests on it is asked whether it still lives, and how long it may think.
+/// How often a quiet HTTP/2 connection with requests on it is asked whether it still lives, and how long it may
+/// think.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// The connections of one grant.
@@ -119,6 +123,9 @@ impl Upstreams {
                 }
                 Err(Unanswered { error, .. }) => return Err(error),
             }
+            // It is of no more use to anybody, whether or not it knows that it is closed. A waiting one is out
+            // already.
+            self.stop_sharing(&target);
         }
         let connected = timeout_at(connected_by, self.connect(&target)).await;
         let mut sender = connected.map_err(|_| Error::ConnectionTimeout)??;
@@ -151,6 +158,12 @@ impl Upstreams {
             return Some(Sender::Http2(shared.sender.clone()));
         }
         connections.waiting.pop().map(|waiting| Sender::Http1(waiting.sender))
+    }
+
+    fn stop_sharing(&self, target: &Target) {
+        if let Some(connections) = self.kept().targets.get_mut(target) {
+            connections.shared = None;
+        }
     }
 
     /// Gives a response out, and its connection back when the response is finished.
@@ -336,8 +349,8 @@ struct Repeat {
 }
 
 impl Repeat {
-    /// Keeps what is needed, if sending the request twice changes nothing on the server: its method is one that RFC 9110
-    /// calls safe.
+    /// Keeps what is needed, if sending the request twice changes nothing on the server: its method is one that
+    /// RFC 9110 calls safe.
     fn of(request: Request<WasiBody>) -> (Request<WasiBody>, Option<Self>) {
         if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
             return (request, None);

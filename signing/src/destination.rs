@@ -1,4 +1,5 @@
-//! Where an application may send requests, as a grant writes it: destinations, and the networks that their names may lie in.
+//! Where an application may send requests, as a grant writes it: destinations, and the networks that their names
+//! may lie in.
 //!
 //! Owns the one spelling of each, which recipe, manifest and launcher share: what is compared are values, never
 //! texts that two readers could understand differently. Deliberately absent: looking names up, and which addresses

@@ -149,7 +149,8 @@ fn a_redirect_is_a_request_like_any_other() {
     }
 }
 
-/// The first connection dies when it is used again, which no client can know; the second is kept by one instance for the next.
+/// The first connection dies when it is used again, which no client can know; the second is kept by one instance
+/// for the next.
 #[test]
 fn connections_are_kept_for_other_instances_and_replaced_when_they_die() {
     for (guest, interface) in FETCHERS {

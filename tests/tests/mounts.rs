@@ -1,4 +1,5 @@
-//! Folders of the device: only those that are declared and given, read only unless declared otherwise, and no way out.
+//! Folders of the device: only those that are declared and given, read only unless declared otherwise, and no way
+//! out.
 
 use std::fs;
 use std::os::unix::fs::symlink;

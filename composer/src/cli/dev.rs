@@ -43,7 +43,8 @@ pub(crate) struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
-    /// Give the application the folder that its recipe mounts at SEEN; `:ro` never lets it write there. Once for each.
+    /// Give the application the folder that its recipe mounts at SEEN; `:ro` never lets it write there. Once for
+    /// each.
     #[arg(long, value_name = "SEEN=FOLDER[:ro]", value_parser = OsStringValueParser::new().try_map(mount))]
     mount: Vec<(MountPath, Folder)>,
 }

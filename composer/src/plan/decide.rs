@@ -210,7 +210,8 @@ impl Rules<'_> {
         let granted = self.recipe.grants.keys().any(|name| name.matches(import));
         let capability = interfaces::capability(import);
         if interfaces::in_base_set(import) {
-            // Environment and folders are in the base set, empty; granted, they have values for the parts that allow them.
+            // Environment and folders are in the base set, empty; granted, they have values for the parts that
+            // allow them.
             let has_values = capability.is_some() && allowed && granted;
             return Ok(if has_values { LauncherReason::Granted } else { LauncherReason::BaseSet });
         }

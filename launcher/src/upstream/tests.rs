@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use wadoo_signing::manifest::OutgoingHttp;
 
 use super::*;
@@ -277,7 +278,15 @@ fn certificate(folder: &Path) -> Option<(CertificateDer<'static>, PrivateKeyDer<
 }
 
 /// A server that speaks TLS with one protocol in it, and a pool that trusts it.
-async fn tls_server(protocol: &'static str) -> Option<(String, Arc<Upstreams>, Arc<AtomicUsize>)> {
+struct TlsServer {
+    url: String,
+    pool: Arc<Upstreams>,
+    count: Arc<AtomicUsize>,
+    /// Ends every connection that there is.
+    hang_up: Arc<Notify>,
+}
+
+async fn tls_server(protocol: &'static str) -> Option<TlsServer> {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = certificate(folder.path())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -289,21 +298,15 @@ async fn tls_server(protocol: &'static str) -> Option<(String, Arc<Upstreams>, A
         .unwrap();
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let hang_up = Arc::new(Notify::new());
+    let ended = Arc::clone(&hang_up);
     let (address, count) = server(move |_, stream| {
-        let acceptor = acceptor.clone();
+        let (acceptor, ended) = (acceptor.clone(), Arc::clone(&ended));
         async move {
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let echo = service_fn(|request: Request<Incoming>| async move {
-                let text = format!("{:?} {}", request.version(), request.uri().path());
-                Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(text))))
-            });
-            let io = TokioIo::new(stream);
-            if protocol == "h2" {
-                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                    .serve_connection(io, echo)
-                    .await;
-            } else {
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, echo).await;
+            tokio::select! {
+                () = echo(protocol, stream) => {}
+                () = ended.notified() => {}
             }
         }
     })
@@ -312,12 +315,28 @@ async fn tls_server(protocol: &'static str) -> Option<(String, Arc<Upstreams>, A
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certificate).unwrap();
     assert!(pool.tls.set(trusting(roots)).is_ok());
-    Some((format!("https://localhost:{}/path", address.port()), Arc::new(pool), count))
+    let url = format!("https://localhost:{}/path", address.port());
+    Some(TlsServer { url, pool: Arc::new(pool), count, hang_up })
+}
+
+/// Answers each request with its version and path.
+async fn echo(protocol: &str, stream: tokio_rustls::server::TlsStream<TcpStream>) {
+    let echo = service_fn(|request: Request<Incoming>| async move {
+        let text = format!("{:?} {}", request.version(), request.uri().path());
+        Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(text))))
+    });
+    let io = TokioIo::new(stream);
+    let _ = match protocol {
+        "h2" => {
+            hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, echo).await
+        }
+        _ => hyper::server::conn::http1::Builder::new().serve_connection(io, echo).await,
+    };
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn requests_share_a_connection_of_http_2() {
-    let Some((url, pool, count)) = tls_server("h2").await else { return };
+    let Some(TlsServer { url, pool, count, .. }) = tls_server("h2").await else { return };
     assert_eq!(ask(&pool, Method::GET, url.clone()).await.unwrap(), "HTTP/2.0 /path");
     let (first, second, third) = tokio::join!(
         begin(&pool, Method::GET, url.clone(), Times::of(None)),
@@ -333,8 +352,18 @@ async fn requests_share_a_connection_of_http_2() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_shared_connection_that_ended_is_replaced() {
+    let Some(TlsServer { url, pool, count, hang_up }) = tls_server("h2").await else { return };
+    for number in 1..=3 {
+        assert_eq!(ask(&pool, Method::GET, url.clone()).await.unwrap(), "HTTP/2.0 /path");
+        assert_eq!(count.load(Ordering::SeqCst), number);
+        hang_up.notify_waiters();
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_server_without_http_2_is_spoken_to_in_http_1() {
-    let Some((url, pool, count)) = tls_server("http/1.1").await else { return };
+    let Some(TlsServer { url, pool, count, .. }) = tls_server("http/1.1").await else { return };
     for _ in 0..2 {
         assert_eq!(ask(&pool, Method::GET, url.clone()).await.unwrap(), "HTTP/1.1 /path");
     }
@@ -343,7 +372,7 @@ async fn a_server_without_http_2_is_spoken_to_in_http_1() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_certificate_that_is_not_trusted_ends_the_connection() {
-    let Some((url, trusting_pool, _)) = tls_server("h2").await else { return };
+    let Some(TlsServer { url, pool: trusting_pool, .. }) = tls_server("h2").await else { return };
     let hosts = [url.trim_end_matches("/path").to_owned()];
     let refused = ask(&Arc::new(upstreams(&hosts)), Method::GET, url.clone()).await;
     assert!(matches!(refused, Err(Error::Tls(_))), "{refused:?}");

@@ -1,5 +1,5 @@
-//! `/fetch?url=…` relays what a GET of the URL answers, or 502 with the name of the error; on WASI 0.3. `/follow?url=…`
-//! goes where a redirect points, too.
+//! `/fetch?url=…` relays what a GET of the URL answers, or 502 with the name of the error; on WASI 0.3.
+//! `/follow?url=…` goes where a redirect points, too.
 //!
 //! The URL is everything that follows `url=`, as it is.
 

@@ -1,4 +1,5 @@
-//! Talks to the address that the query names and answers what it heard, or 403 with the name of the error; on WASI 0.3.
+//! Talks to the address that the query names and answers what it heard, or 403 with the name of the error; on WASI
+//! 0.3.
 //! `docs/guests.md` lists the paths.
 
 wit_bindgen::generate!({
