@@ -201,7 +201,8 @@ impl Connection {
         };
         if waiting == Waiting::Head {
             let late = Problem::HeadStalled(limits.head_timeout);
-            connection.into_parts().io.write_last(late.into_http1().as_bytes()).await;
+            let answer = exchange::refuse_unread(late);
+            connection.into_parts().io.write_last(answer.as_bytes()).await;
         }
     }
 
@@ -286,7 +287,7 @@ impl Connection {
         async move {
             match settled {
                 Ok(()) => exchange::answer(app, alive, request, move || socket.local()).await,
-                Err(problem) => problem.into_response().map(ResponseBody::Own),
+                Err(problem) => exchange::refuse(&request, problem),
             }
         }
     }

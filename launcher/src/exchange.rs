@@ -32,6 +32,7 @@ use crate::body::{Breach, BreachCell, Pause, RequestBody};
 use crate::guest::{self, Answer, Call, Guest};
 use crate::log;
 use crate::problem::{Problem, seconds};
+use crate::request_id::RequestId;
 use crate::server::Alive;
 
 /// What a guest may take after its response where the manifest names no `timeout`.
@@ -44,10 +45,27 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
     local: impl FnOnce() -> Option<SocketAddr>,
 ) -> Response<ResponseBody> {
-    match handle(&app, alive, request, local).await {
+    let id = RequestId::next();
+    let title = Title::of(&request, id);
+    match handle(&app, alive, request, local, title).await {
         Ok(response) => response.map(|body| ResponseBody::Guest(Box::new(body))),
-        Err(problem) => problem.into_response().map(ResponseBody::Own),
+        Err(problem) => problem.into_response(id).map(ResponseBody::Own),
     }
+}
+
+/// Answers a request that no application needs to see.
+pub(crate) fn refuse<B>(request: &Request<B>, problem: Problem) -> Response<ResponseBody> {
+    let id = RequestId::next();
+    Title::of(request, id).limited(problem);
+    problem.into_response(id).map(ResponseBody::Own)
+}
+
+/// Answers what never became a request: the bytes of a response of HTTP/1.1.
+pub(crate) fn refuse_unread(problem: Problem) -> String {
+    let id = RequestId::next();
+    let limit = problem.limit().unwrap_or_default();
+    log::line!("refused: {} (limit `{limit}`, request {id})", problem.detail());
+    problem.into_http1(id)
 }
 
 async fn handle(
@@ -55,13 +73,13 @@ async fn handle(
     alive: Alive,
     mut request: Request<Incoming>,
     local: impl FnOnce() -> Option<SocketAddr>,
+    title: Title,
 ) -> Result<Response<GuestBody>, Problem> {
     let deadline = app.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
-    check_head(app, &request)?;
+    check_head(app, &request).inspect_err(|&problem| title.limited(problem))?;
     check_host(&mut request, local)?;
-    let slot = app.admit().await.ok_or(Problem::Busy)?;
+    let slot = app.admit().await.ok_or(Problem::Busy).inspect_err(|&problem| title.limited(problem))?;
 
-    let title = Title::of(&request);
     let breach = Arc::new(BreachCell::default());
     let failed = Arc::new(AtomicBool::new(false));
     let (answer, answered) = oneshot::channel();
@@ -170,10 +188,12 @@ async fn head(
             failure = result.err();
         }
         if let Poll::Ready(breach) = breach.poll(context) {
-            return Poll::Ready(Err(match breach {
+            let problem = match breach {
                 Breach::Stalled => Problem::BodyStalled(app.body_timeout()),
                 Breach::TooLarge => Problem::BodyTooLarge(app.limits().request_body),
-            }));
+            };
+            title.limited(problem);
+            return Poll::Ready(Err(problem));
         }
         // Nothing was sent yet, so a failure that came together with the head can still be told.
         if let Some(error) = failure.take() {
@@ -190,7 +210,11 @@ async fn head(
         }
         if let Poll::Ready(Some(())) = timer.as_mut().poll(context) {
             let limit = app.timeout().unwrap_or_default();
-            log::line!("{title} stopped: no response within {}", seconds(limit));
+            log::line!(
+                "{title} stopped: no response within {} (limit `timeout`, request {})",
+                seconds(limit),
+                title.id
+            );
             return Poll::Ready(Err(Problem::TimedOut(limit)));
         }
         Poll::Pending
@@ -202,15 +226,23 @@ async fn head(
 struct Title {
     method: Method,
     path: String,
+    id: RequestId,
 }
 
 impl Title {
-    fn of<B>(request: &Request<B>) -> Self {
-        Self { method: request.method().clone(), path: request.uri().path().to_owned() }
+    fn of<B>(request: &Request<B>, id: RequestId) -> Self {
+        Self { method: request.method().clone(), path: request.uri().path().to_owned(), id }
     }
 
     fn failed(&self, error: &wasmtime::Error) {
-        log::line!("{self} failed: {}", guest::reason(error));
+        log::line!("{self} failed: {} (request {})", guest::reason(error), self.id);
+    }
+
+    /// Says which limit a request met that is refused for it.
+    fn limited(&self, problem: Problem) {
+        if let Some(limit) = problem.limit() {
+            log::line!("{self} refused: {} (limit `{limit}`, request {})", problem.detail(), self.id);
+        }
     }
 
     fn refuse(&self, error: &wasmtime::Error) -> Problem {
@@ -219,7 +251,7 @@ impl Title {
     }
 
     fn silent(&self) -> Problem {
-        log::line!("{self} failed: the application returned without a response");
+        log::line!("{self} failed: the application returned without a response (request {})", self.id);
         Problem::Failed
     }
 }
@@ -336,7 +368,7 @@ impl GuestBody {
 
     /// Ends guest and connection, so that the client does not take what it has for the whole.
     fn cut(&mut self, because: &str, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        log::line!("{} stopped: {because}", self.title);
+        log::line!("{} stopped: {because} (request {})", self.title, self.title.id);
         self.abort(context)
     }
 
@@ -357,12 +389,18 @@ impl GuestBody {
         self.end_body = None;
         let Some(guest) = self.guest.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (after, title) = (self.after, self.title.to_string());
+        let (after, title, id) = (self.after, self.title.to_string(), self.title.id);
         runtime.spawn(async move {
             match timeout(after, guest).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => log::line!("{title} failed after its response: {}", guest::reason(&error)),
-                Err(_) => log::line!("{title} stopped: still at work {} after its response", seconds(after)),
+                Ok(Err(error)) => {
+                    let reason = guest::reason(&error);
+                    log::line!("{title} failed after its response: {reason} (request {id})");
+                }
+                Err(_) => {
+                    let after = seconds(after);
+                    log::line!("{title} stopped: still at work {after} after its response (request {id})");
+                }
             }
         });
     }
@@ -416,7 +454,7 @@ mod tests {
             aborted: false,
             bodiless: false,
             after: POST_RETURN,
-            title: Title { method: Method::GET, path: "/".to_owned() },
+            title: Title { method: Method::GET, path: "/".to_owned(), id: RequestId::next() },
         };
         assert!(matches!(poll_fn(|context| body.poll(context)).await, Some(Ok(_))));
         drop(body);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::channel::oneshot;
 use http::{Request, Response};
 use wasmtime::component::Accessor;
-use wasmtime::{AsContextMut as _, PoolConcurrencyLimitError, Store, Trap};
+use wasmtime::{AsContextMut as _, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
@@ -117,7 +117,7 @@ pub(crate) fn no_room(error: &wasmtime::Error) -> bool {
     error.is::<PoolConcurrencyLimitError>()
 }
 
-/// Why a guest failed, for the log: the trap's name, without a backtrace.
+/// Why a guest failed, for the log: the trap and its place, without a backtrace of the host.
 pub(crate) fn reason(error: &wasmtime::Error) -> String {
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return format!("it exited with status {status}");
@@ -125,10 +125,20 @@ pub(crate) fn reason(error: &wasmtime::Error) -> String {
     if let Some(code) = error_code(error) {
         return format!("it answered with an error code: {code}");
     }
-    match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string(),
-        None => error.root_cause().to_string(),
+    match (error.downcast_ref::<Trap>(), place(error)) {
+        (Some(trap), Some(place)) => format!("{trap}, in {place}"),
+        (Some(trap), None) => trap.to_string(),
+        (None, _) => error.root_cause().to_string(),
     }
+}
+
+/// Where a guest trapped: the function by its name, where the component still has names, and the place in the module
+/// that tools for WebAssembly find the source line by.
+fn place(error: &wasmtime::Error) -> Option<String> {
+    let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
+    let name = frame.func_name().map(|name| format!(" `{name}`")).unwrap_or_default();
+    let offset = frame.module_offset().map(|offset| format!(" at {offset:#x} of its module")).unwrap_or_default();
+    Some(format!("function {}{name}{offset}", frame.func_index()))
 }
 
 /// A handler may return an error code of `wasi:http` in the place of a response.

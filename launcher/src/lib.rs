@@ -60,6 +60,8 @@ mod problem;
 #[cfg(feature = "serve")]
 pub mod reach;
 #[cfg(feature = "serve")]
+mod request_id;
+#[cfg(feature = "serve")]
 pub mod server;
 #[cfg(feature = "serve")]
 mod shared;

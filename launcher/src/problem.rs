@@ -10,6 +10,8 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
+use crate::request_id::RequestId;
+
 /// Why the application does not answer a request itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -58,7 +60,23 @@ impl Problem {
         }
     }
 
-    fn detail(self) -> String {
+    /// The limit that the request met, by the name that `--limit` or the recipe has for it.
+    pub(crate) fn limit(self) -> Option<&'static str> {
+        match self {
+            Self::HeadStalled(_) => Some("head-timeout"),
+            Self::UriTooLong(_) => Some("uri"),
+            Self::TooManyFields(_) => Some("head-fields"),
+            Self::BodyStalled(_) => Some("body-timeout"),
+            Self::BodyTooLarge(_) => Some("request-body"),
+            Self::HeadTooLarge(_) => Some("request-headers"),
+            Self::Busy => Some("concurrency"),
+            Self::Crowded(_) => Some("requests-per-address"),
+            Self::TimedOut(_) => Some("timeout"),
+            Self::BadHost | Self::NoTunnel | Self::Failed => None,
+        }
+    }
+
+    pub(crate) fn detail(self) -> String {
         match self {
             Self::HeadStalled(limit) => format!("the request's head did not end within {}", seconds(limit)),
             Self::UriTooLong(limit) => format!("the request's path and query are longer than {limit} bytes"),
@@ -93,8 +111,8 @@ impl Problem {
     }
 
     /// The bytes of an HTTP/1.1 response, for a client whose request never began.
-    pub(crate) fn into_http1(self) -> String {
-        let (status, body) = (self.status(), self.body());
+    pub(crate) fn into_http1(self, id: RequestId) -> String {
+        let (status, body) = (self.status(), self.body(id));
         format!(
             "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
              content-length: {}\r\n\r\n{body}",
@@ -102,19 +120,19 @@ impl Problem {
         )
     }
 
-    fn body(self) -> String {
+    fn body(self, id: RequestId) -> String {
         let status = self.status();
         // Nothing in it needs escaping: numbers and our own words.
         format!(
-            "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"detail\":\"{}\"}}\n",
+            "{{\"type\":\"about:blank\",\"title\":\"{}\",\"status\":{},\"detail\":\"{}\",\"request\":\"{id}\"}}\n",
             status.canonical_reason().unwrap_or("Error"),
             status.as_u16(),
             self.detail(),
         )
     }
 
-    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from(self.body())));
+    pub(crate) fn into_response(self, id: RequestId) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.body(id))));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -153,7 +171,7 @@ mod tests {
 
     #[test]
     fn busy_says_when_to_come_back() {
-        let response = Problem::Busy.into_response();
+        let response = Problem::Busy.into_response(RequestId::next());
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert!(!response.headers().contains_key(CONNECTION));

@@ -87,6 +87,32 @@ fn the_pool_takes_over_between_two_requests() {
 }
 
 #[test]
+fn an_answer_of_the_launchers_own_is_found_again_in_the_log() {
+    let place = Place::server();
+    let running = place.start();
+    let trapped = running.get("/t");
+    let mut client = TcpStream::connect(running.address()).unwrap();
+    write!(client, "POST /o HTTP/1.1\r\nHost: test\r\nContent-Length: 99999\r\n\r\n").unwrap();
+    let mut too_large = String::new();
+    client.read_to_string(&mut too_large).unwrap();
+    assert!(too_large.starts_with("HTTP/1.1 413 "), "{too_large}");
+    running.signal(Signal::TERM);
+    let (_, stderr) = running.end();
+    let line = |answer: &str| {
+        let (_, id) = answer.split_once("\"request\":\"").expect("the answer has a name");
+        let id = id.split('"').next().unwrap();
+        let line = stderr.lines().find(|line| line.ends_with(&format!("request {id})")));
+        line.unwrap_or_else(|| panic!("no line about {id}: {stderr}")).to_owned()
+    };
+    assert!(line(&trapped).starts_with("launcher: GET /t failed: "), "{stderr}");
+    let refused = line(&too_large);
+    assert!(
+        refused.starts_with("launcher: POST /o refused: ") && refused.contains("limit `request-body`"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn the_second_signal_stops() {
     let place = Place::server();
     let mut running = place.start();
