@@ -137,7 +137,8 @@ pub(crate) fn reason(error: &wasmtime::Error) -> String {
 fn place(error: &wasmtime::Error) -> Option<String> {
     let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
     let name = frame.func_name().map(|name| format!(" `{name}`")).unwrap_or_default();
-    let offset = frame.module_offset().map(|offset| format!(" at {offset:#x} of its module")).unwrap_or_default();
+    let offset =
+        frame.module_offset().map(|offset| format!(" at {offset:#x} of its module")).unwrap_or_default();
     Some(format!("function {}{name}{offset}", frame.func_index()))
 }
 
