@@ -35,6 +35,9 @@ use crate::problem::{Problem, seconds};
 use crate::request_id::RequestId;
 use crate::server::Alive;
 
+/// Bytes of a request's path that a line of the log shows.
+const MAX_LOGGED_PATH: usize = 1024;
+
 /// What a guest may take after its response where the manifest names no `timeout`.
 pub(crate) const POST_RETURN: Duration = Duration::from_secs(30);
 
@@ -231,7 +234,10 @@ struct Title {
 
 impl Title {
     fn of<B>(request: &Request<B>, id: RequestId) -> Self {
-        Self { method: request.method().clone(), path: request.uri().path().to_owned(), id }
+        let path = request.uri().path();
+        let shown = path.floor_char_boundary(MAX_LOGGED_PATH);
+        let rest = if shown < path.len() { "…" } else { "" };
+        Self { method: request.method().clone(), path: format!("{}{rest}", &path[..shown]), id }
     }
 
     fn failed(&self, error: &wasmtime::Error) {

@@ -139,9 +139,9 @@ fn the_second_signal_stops() {
 fn a_reader_that_stops_reading_does_not_stop_the_server() {
     let place = Place::server();
     let mut running = place.start();
-    // Each of them is one line of 7000 bytes on stderr, and nobody reads them: more than pipe and queue hold.
+    // Each of them is one line of 1100 bytes on stderr, and nobody reads them: more than pipe and queue hold.
     let path = format!("/t{}", "x".repeat(7000));
-    for _ in 0..300 {
+    for _ in 0..1200 {
         assert!(running.get(&path).starts_with("HTTP/1.1 500 "));
     }
     assert!(running.get("/o").starts_with("HTTP/1.1 200 "));
@@ -153,7 +153,7 @@ fn a_reader_that_stops_reading_does_not_stop_the_server() {
         assert!(stderr.read_line(&mut line).unwrap() > 0, "no line says what was lost");
     }
     // The end does not wait for a reader either.
-    for _ in 0..300 {
+    for _ in 0..1200 {
         assert!(running.get(&path).starts_with("HTTP/1.1 500 "));
     }
     running.signal(Signal::TERM);

@@ -24,6 +24,11 @@ fn main() -> ExitCode {
             _ => names.push(argument),
         }
     }
+    if let Some(unknown) = names.iter().find(|name| ATTACKS.iter().all(|attack| attack.name != **name)) {
+        let known: Vec<_> = ATTACKS.iter().map(|attack| attack.name).collect();
+        println!("there is no attack `{unknown}`; there are: {}", known.join(", "));
+        return ExitCode::from(2);
+    }
     hostile::raise_descriptors();
     let scratch = Scratch::new();
     let victim = Victim::start(&scratch, launcher.as_deref(), descriptors);
