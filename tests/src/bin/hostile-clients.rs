@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         }
     }
     if let Some(unknown) = names.iter().find(|name| ATTACKS.iter().all(|attack| attack.name != **name)) {
-        let known: Vec<_> = ATTACKS.iter().map(|attack| attack.name).collect();
+        let known: Vec<_> = ATTACKS.iter().map(|attack| format!("`{}`", attack.name)).collect();
         println!("there is no attack `{unknown}`; there are: {}", known.join(", "));
         return ExitCode::from(2);
     }
