@@ -27,6 +27,9 @@ pub struct Answers {
     pub times: Vec<Duration>,
     /// What went wrong.
     pub failures: Vec<String>,
+    /// Requests that were sent again: the server closed the kept connection, which was idle, while they were on their
+    /// way. Every HTTP client does so (RFC 9112, 9.3.1).
+    pub again: usize,
 }
 
 impl Healthy {
@@ -52,6 +55,7 @@ impl Healthy {
             let answers = thread.join().expect("a client does not panic");
             all.times.extend(answers.times);
             all.failures.extend(answers.failures);
+            all.again += answers.again;
         }
         all.times.sort_unstable();
         all
@@ -77,6 +81,9 @@ impl fmt::Display for Answers {
             millis(0.5),
             millis(0.99)
         )?;
+        if self.again > 0 {
+            write!(f, ", {} sent again", self.again)?;
+        }
         match self.failures.first() {
             Some(first) => write!(f, ", the first failure: {first}"),
             None => Ok(()),
@@ -90,7 +97,13 @@ fn ask_until(address: SocketAddr, keep: bool, stop: &AtomicBool) -> Answers {
     // At least one, however short the attack.
     while answers.times.is_empty() && answers.failures.is_empty() || !stop.load(Ordering::Relaxed) {
         let begin = Instant::now();
-        match ask(address, keep, &mut kept) {
+        let reused = kept.is_some();
+        let mut asked = ask(address, keep, &mut kept);
+        if reused && asked.as_ref().is_err_and(is_unanswered) {
+            answers.again += 1;
+            asked = ask(address, keep, &mut kept);
+        }
+        match asked {
             Ok(()) => answers.times.push(begin.elapsed()),
             Err(error) => {
                 kept = None;
@@ -100,6 +113,12 @@ fn ask_until(address: SocketAddr, keep: bool, stop: &AtomicBool) -> Answers {
         thread::sleep(PAUSE);
     }
     answers
+}
+
+/// Nothing came back at all.
+fn is_unanswered(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 fn ask(address: SocketAddr, keep: bool, kept: &mut Option<TcpStream>) -> io::Result<()> {
@@ -118,7 +137,9 @@ fn ask(address: SocketAddr, keep: bool, kept: &mut Option<TcpStream>) -> io::Res
     let mut buffer = [0; 4096];
     // The end of a chunked body.
     while !answer.ends_with(b"0\r\n\r\n") {
-        match stream.read(&mut buffer)? {
+        let read = stream.read(&mut buffer);
+        match if answer.is_empty() { read? } else { read.map_err(io::Error::other)? } {
+            0 if answer.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
             0 => return Err(io::Error::other(format!("cut after {:?}", String::from_utf8_lossy(&answer)))),
             length => answer.extend_from_slice(&buffer[..length]),
         }
