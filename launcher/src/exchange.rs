@@ -234,10 +234,12 @@ struct Title {
 
 impl Title {
     fn of<B>(request: &Request<B>, id: RequestId) -> Self {
-        let path = request.uri().path();
-        let shown = path.floor_char_boundary(MAX_LOGGED_PATH);
-        let rest = if shown < path.len() { "…" } else { "" };
-        Self { method: request.method().clone(), path: format!("{}{rest}", &path[..shown]), id }
+        let whole = request.uri().path();
+        let mut path = whole[..whole.floor_char_boundary(MAX_LOGGED_PATH)].to_owned();
+        if path.len() < whole.len() {
+            path.push('…');
+        }
+        Self { method: request.method().clone(), path, id }
     }
 
     fn failed(&self, error: &wasmtime::Error) {
