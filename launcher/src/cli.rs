@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use wadoo_launcher::listen::Address;
 use wadoo_launcher::reach::{self, Mounts};
 use wadoo_launcher::server::DEFAULT_DRAIN;
 use wadoo_launcher::tls;
+use wadoo_launcher::workers::MAX_THREADS;
 use wadoo_signing::mount::MountPath;
 use wadoo_signing::report::{Exit, Report};
 
@@ -41,6 +43,8 @@ Options:
       --trust DIR         folder with the public keys to trust, instead of $WADOO_TRUST, /etc/wadoo/trusted.d or
                           the user's own
       --drain TIME        how long running requests may take to finish after the first signal [default: 30s]
+      --threads N         threads that serve connections; each is started when it has something to do [default: one
+                          for each processor that this process may use]
       --mount SEEN=FOLDER[:ro]
                           give the application the folder that its manifest declares as SEEN; `:ro` never lets it
                           write there; once for each
@@ -98,6 +102,8 @@ pub(crate) struct Options {
     /// A limit was given that only a server can heed.
     pub(crate) server_limit: Option<&'static str>,
     pub(crate) drain: Duration,
+    /// None: as many as there are processors.
+    pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) mounts: Mounts,
     pub(crate) map_in_place: bool,
     pub(crate) timings: bool,
@@ -198,6 +204,7 @@ struct Given {
     limits: Vec<OsString>,
     trust: Option<OsString>,
     drain: Option<OsString>,
+    threads: Option<OsString>,
     mounts: Vec<OsString>,
     map_in_place: bool,
     timings: bool,
@@ -235,6 +242,7 @@ impl Given {
             "--mount" => ("--mount", Place::Again(&mut self.mounts)),
             "--trust" => ("--trust", Place::Once(&mut self.trust)),
             "--drain" => ("--drain", Place::Once(&mut self.drain)),
+            "--threads" => ("--threads", Place::Once(&mut self.threads)),
             _ => return None,
         })
     }
@@ -273,6 +281,7 @@ impl Given {
             ("--tls-key", self.tls_key.is_some()),
             ("--limit", !self.limits.is_empty()),
             ("--drain", self.drain.is_some()),
+            ("--threads", self.threads.is_some()),
         ];
         given.into_iter().find_map(|(name, given)| given.then_some(name))
     }
@@ -305,6 +314,7 @@ impl Given {
             caps,
             server_limit,
             drain: self.drain.map_or(Ok(DEFAULT_DRAIN), |drain| duration_of(&drain.to_string_lossy()))?,
+            threads: self.threads.map(|threads| threads_of(&threads.to_string_lossy())).transpose()?,
             mounts: mounts_of(&self.mounts)?,
             map_in_place: self.map_in_place,
             timings: self.timings,
@@ -366,6 +376,12 @@ fn duration_of(text: &str) -> Result<Duration, UsageError> {
     })
 }
 
+fn threads_of(text: &str) -> Result<NonZeroUsize, UsageError> {
+    let expected = "a number of threads, 1 to 1024";
+    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MAX_THREADS);
+    threads.ok_or_else(|| UsageError::Malformed { found: text.to_owned(), expected })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,6 +401,7 @@ mod tests {
             caps: Caps::default(),
             server_limit: None,
             drain: DEFAULT_DRAIN,
+            threads: None,
             mounts: Mounts::new(),
             map_in_place: false,
             timings: false,
@@ -397,14 +414,15 @@ mod tests {
             trust: Some("keys".into()),
             addresses: vec!["0.0.0.0:80".parse().unwrap()],
             drain: Duration::from_millis(500),
+            threads: NonZeroUsize::new(3),
             map_in_place: true,
             timings: true,
             ..options("a.cwasm")
         };
         for line in [
-            "--addr 0.0.0.0:80 --timings --trust keys --drain 500ms --map-in-place a.cwasm",
-            "a.cwasm --addr=0.0.0.0:80 --trust=keys --drain=500ms --map-in-place --timings",
-            "--trust keys a.cwasm --timings --map-in-place --drain 500ms --addr 0.0.0.0:80",
+            "--addr 0.0.0.0:80 --timings --trust keys --drain 500ms --threads 3 --map-in-place a.cwasm",
+            "a.cwasm --addr=0.0.0.0:80 --trust=keys --drain=500ms --threads=3 --map-in-place --timings",
+            "--trust keys a.cwasm --timings --threads 3 --map-in-place --drain 500ms --addr 0.0.0.0:80",
         ] {
             assert_eq!(ask(line), Ok(Request::Run(expected.clone(), vec![])), "{line}");
         }
@@ -490,6 +508,8 @@ mod tests {
             ),
             ("check a.cwasm --addr 127.0.0.1:1", "`check` listens to nobody and takes no `--addr`"),
             ("check a.cwasm --limit uri=1", "`check` listens to nobody and takes no `--limit`"),
+            ("a.cwasm --threads 0", "`0` is not a number of threads, 1 to 1024"),
+            ("a.cwasm --threads 1025", "`1025` is not a number of threads, 1 to 1024"),
             ("check --drain 1s a.cwasm", "`check` listens to nobody and takes no `--drain`"),
             ("check a.cwasm b.cwasm", "`check` takes one artifact, found `b.cwasm` as well"),
         ] {

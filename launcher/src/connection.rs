@@ -30,7 +30,7 @@ use crate::exchange::{self, ResponseBody};
 use crate::limits::ConnectionLimits;
 use crate::problem::Problem;
 use crate::server::{Alive, Phase, Switch};
-use crate::socket::{ClientIo, Shared, Socket, Stream};
+use crate::socket::{ClientIo, Socket, Stream, Watched};
 use crate::tls::Tls;
 
 /// What is read of a head beyond the application's limit before hyper gives up, so that the refusal can say more
@@ -111,7 +111,7 @@ async fn open(
     tls: Option<Arc<Tls>>,
     limits: &ConnectionLimits,
 ) -> Option<(Stream, Protocol)> {
-    let shared = Shared(Arc::clone(socket));
+    let shared = Watched(Arc::clone(socket));
     let Some(tls) = tls else {
         let protocol = timeout(limits.head_timeout, preface(socket)).await.ok()?;
         return Some((Stream::Plain(shared), protocol));

@@ -111,7 +111,8 @@ fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Tim
         app.tell_first_instance(options.timings);
         timings.end(Step::Listen);
         let addresses = addresses(&doors);
-        let server = Server::new(doors, app, options.connection.clone(), options.drain);
+        let server =
+            Server::new(doors, app, options.connection.clone(), options.drain).with_threads(options.threads);
         print(&ready(&title, &addresses, development, &timings))?;
         tell(options, &timings);
         let (verified, manifest) = (loaded.verified, loaded.manifest);

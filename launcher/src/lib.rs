@@ -73,3 +73,5 @@ mod ticker;
 pub mod tls;
 #[cfg(feature = "serve")]
 mod upstream;
+#[cfg(feature = "serve")]
+pub mod workers;

@@ -1,13 +1,14 @@
 //! The server: listening sockets, the application behind them, and how all of them end.
 //!
 //! Owns accepting, the switch from one application to the next, and the drain. Deliberately absent: protocols (see
-//! `connection`), and more than one thread, which belongs to a later step.
+//! `connection`) and the threads that connections are served on (see `workers`).
 //!
 //! Invariants: a request runs on the application that was current when its head came, to its end; after
 //! the drain began no request is accepted; the drain ends in a bounded time.
 
 use std::convert::Infallible;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 use crate::clients::Clients;
-use crate::connection::{self, Common};
+use crate::connection::Common;
 use crate::limits::{ConnectionLimits, MAX_CONNECTIONS};
 use crate::listen::Listener;
 use crate::log;
 use crate::socket::Socket;
 use crate::tls::Tls;
+use crate::workers::{Visit, Workers};
 
 /// How long a drain takes at most unless it is told otherwise.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
@@ -47,7 +49,7 @@ pub enum Phase {
     Stopped,
 }
 
-/// A runtime for a server: one thread, and none of its own besides until somebody looks up a name.
+/// A runtime for one thread of a server. It has no other until somebody looks up a name.
 ///
 /// # Errors
 ///
@@ -141,12 +143,20 @@ pub struct Server {
     switch: Switch,
     limits: ConnectionLimits,
     drain: Duration,
+    threads: Option<NonZeroUsize>,
 }
 
 impl Server {
-    /// Puts `app` behind `doors`. `drain` is how long running requests may take to finish at the end.
+    /// Puts `app` behind `doors`. `drain` is how long running requests may take to finish at the end. As many
+    /// threads serve it as there are processors, unless [`with_threads`](Self::with_threads) says otherwise.
     pub fn new(doors: Vec<Door>, app: App, limits: ConnectionLimits, drain: Duration) -> Self {
-        Self { doors, switch: Switch::new(app), limits, drain }
+        Self { doors, switch: Switch::new(app), limits, drain, threads: None }
+    }
+
+    /// Serves on at most `threads` threads, the one that [`run`](Self::run) is called on included.
+    pub fn with_threads(mut self, threads: Option<NonZeroUsize>) -> Self {
+        self.threads = threads;
+        self
     }
 
     /// The means to change the application while the server runs.
@@ -160,21 +170,22 @@ impl Server {
     /// What is logged and printed from here on is written by a thread of its own; see [`log::flush`].
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Drained {
         log::detach();
-        let Self { doors, switch, mut limits, drain } = self;
+        let Self { doors, switch, mut limits, drain, threads } = self;
         fit_descriptors(&mut limits);
         let (sender, mut finished) = mpsc::channel::<Infallible>(1);
         let alive = Alive { _sender: sender };
         // Connections follow a phase of their own: it ends with this function, in whatever way that is.
         let (connections, connection_phase) = watch::channel(Phase::Serving);
         let clients = Clients::new(&limits);
+        let workers = Workers::new(threads);
         let common = Common { switch, alive, phase: connection_phase, limits: Arc::new(limits) };
         let running = common.alive._sender.downgrade();
 
         tokio::select! {
-            _ = join_all(doors.iter().map(|door| accept(door, &clients, &common))) => {}
+            _ = join_all(doors.iter().map(|door| accept(door, &clients, &workers, &common))) => {}
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
         }
-        drop(doors);
+        drop((doors, workers));
         connections.send_replace(Phase::Draining);
 
         drop(common);
@@ -217,14 +228,14 @@ fn raise_descriptors() -> Option<u64> {
 }
 
 /// Accepts connections for ever.
-async fn accept(door: &Door, clients: &Arc<Clients>, common: &Common) {
+async fn accept(door: &Door, clients: &Arc<Clients>, workers: &Workers, common: &Common) {
     loop {
         let socket = next(&door.listener, clients).await;
         // In this order: a door that nobody comes to must not keep a place.
         let permit = clients.room().await;
         // Closing it is all the answer there is: a client that has too many connections has one that is busy.
         let Ok(seated) = clients.seat(socket.peer(), permit) else { continue };
-        tokio::spawn(connection::serve(socket, door.tls.clone(), seated, common.clone()));
+        workers.serve(socket, Visit { tls: door.tls.clone(), seated, common: common.clone() });
     }
 }
 

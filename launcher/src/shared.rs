@@ -13,6 +13,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, ready};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -46,6 +47,9 @@ pub(crate) struct Shared {
 
 /// One shared instance, as requests see it.
 struct Place {
+    /// The thread that it runs on. It takes the requests of that thread only: one instance does not keep two
+    /// processors busy, and a request that changes threads pays for it.
+    thread: ThreadId,
     jobs: mpsc::UnboundedSender<Job>,
     state: Mutex<State>,
     /// The state changed in a way that may end the instance.
@@ -125,7 +129,10 @@ impl Shared {
     fn enter(&self, app: &Arc<App>, job: Job) -> Stay {
         let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         instances.retain(|place| !place.state().retired);
-        let has_room = |place: &&Arc<Place>| !place.is_stuck() && place.state().running < self.limits.at_once;
+        let here = thread::current().id();
+        let has_room = |place: &&Arc<Place>| {
+            place.thread == here && !place.is_stuck() && place.state().running < self.limits.at_once
+        };
         let found = instances.iter().find(has_room);
         let place = match found {
             Some(place) => Arc::clone(place),
@@ -151,6 +158,7 @@ impl Shared {
         let state = State { running: 0, served: 0, retired: false, idle_since: Instant::now() };
         let over = watch::Sender::new(None);
         let place = Arc::new(Place {
+            thread: thread::current().id(),
             jobs,
             state: Mutex::new(state),
             changed: Notify::new(),

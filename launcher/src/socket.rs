@@ -50,7 +50,31 @@ macro_rules! with {
     };
 }
 
+/// A client's socket on its way from one thread to another.
+pub(crate) enum Moving {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Moving {
+    /// Lets the runtime that this is called on watch it.
+    pub(crate) fn arrive(self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Socket::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
+        }
+    }
+}
+
 impl Socket {
+    /// Takes it from the runtime that watches it.
+    pub(crate) fn leave(self) -> io::Result<Moving> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().map(Moving::Tcp),
+            Self::Unix(stream) => stream.into_std().map(Moving::Unix),
+        }
+    }
+
     /// Where the client is, if that is an address.
     pub(crate) fn peer(&self) -> Option<IpAddr> {
         match self {
@@ -112,9 +136,9 @@ impl Socket {
 }
 
 /// A socket that somebody else watches as well.
-pub(crate) struct Shared(pub(crate) Arc<Socket>);
+pub(crate) struct Watched(pub(crate) Arc<Socket>);
 
-impl AsyncRead for Shared {
+impl AsyncRead for Watched {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -140,7 +164,7 @@ impl AsyncRead for Shared {
     }
 }
 
-impl AsyncWrite for Shared {
+impl AsyncWrite for Watched {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.0.poll_write_with(context, |socket| with!(socket, stream => stream.try_write(bytes)))
     }
@@ -171,8 +195,8 @@ impl AsyncWrite for Shared {
 /// What a client sends and gets, once the bytes are in the clear. One type, so that there is one copy of each
 /// protocol's code.
 pub(crate) enum Stream {
-    Plain(Shared),
-    Tls(Box<TlsStream<Shared>>),
+    Plain(Watched),
+    Tls(Box<TlsStream<Watched>>),
 }
 
 impl Stream {

@@ -27,7 +27,7 @@ use wadoo_signing::report::{Exit, Report, shell, system_words};
 
 use crate::connection::PROTOCOLS;
 use crate::log;
-use crate::socket::Shared;
+use crate::socket::Watched;
 
 /// Length of a file with certificates, or with a key.
 pub const MAX_PEM_BYTES: u64 = 1 << 20;
@@ -164,7 +164,7 @@ impl Tls {
     }
 
     /// Shakes hands. Connections that are open already keep what they have.
-    pub(crate) async fn accept(&self, stream: Shared) -> io::Result<TlsStream<Shared>> {
+    pub(crate) async fn accept(&self, stream: Watched) -> io::Result<TlsStream<Watched>> {
         TlsAcceptor::from(self.current()).accept(stream).await
     }
 

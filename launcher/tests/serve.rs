@@ -6,6 +6,7 @@ mod guest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -86,8 +87,9 @@ fn serve_with_drain(app: App, drain: Duration) -> Running {
     let thread = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let server =
-                Server::new(vec![bound.listen().unwrap().into()], app, ConnectionLimits::default(), drain);
+            let doors = vec![bound.listen().unwrap().into()];
+            let server = Server::new(doors, app, ConnectionLimits::default(), drain)
+                .with_threads(Some(NonZeroUsize::MIN));
             sender.send(server.switch()).unwrap();
             server.run(follow).await
         })

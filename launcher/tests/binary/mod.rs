@@ -103,8 +103,20 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    pub(crate) fn end(self) -> (Option<i32>, String) {
-        let output = self.child.wait_with_output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let mut stderr = String::new();
+        // A test may have taken it.
+        if let Some(mut rest) = self.child.stderr.take() {
+            rest.read_to_string(&mut stderr).unwrap();
+        }
+        (self.child.wait().unwrap().code(), stderr)
+    }
+}
+
+impl Drop for Running {
+    /// Nothing is left of a test that failed.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
