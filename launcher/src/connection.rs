@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use http::header::{COOKIE, HOST};
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -166,10 +167,8 @@ impl Connection {
             // Nothing can be given up but with the whole connection.
             busy.finish();
             let answer = self.answer(secure, request);
-            async move {
-                let response = answer.await;
-                Ok::<_, Infallible>(response.map(|body| Counted { body, _busy: busy }))
-            }
+            // Not an async block, which would hold the answer's future twice.
+            answer.map(|response| Ok::<_, Infallible>(response.map(|body| Counted { body, _busy: busy })))
         });
         let mut connection = builder.serve_connection(io, service);
         let mut gone = pin!(self.socket.gone(secure));
@@ -232,10 +231,7 @@ impl Connection {
             let head = request.method() == Method::HEAD;
             let answer = self.answer(secure, request);
             let sending = sending.clone();
-            async move {
-                let response = answer.await;
-                Ok::<_, Infallible>(sending.take(response, head, busy, longest))
-            }
+            answer.map(move |response| Ok::<_, Infallible>(sending.take(response, head, busy, longest)))
         });
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut timer = pin!(sleep(limits.head_timeout.min(TICK)));
@@ -284,12 +280,7 @@ impl Connection {
         let settled =
             crowded.and_then(|()| check(limits, &request)).and_then(|()| settle(&mut request, secure));
         let (app, alive, socket) = (switch.current(), alive.clone(), Arc::clone(&self.socket));
-        async move {
-            match settled {
-                Ok(()) => exchange::answer(app, alive, request, move || socket.local()).await,
-                Err(problem) => exchange::refuse(&request, problem),
-            }
-        }
+        exchange::answer(app, alive, request, settled, move || socket.local())
     }
 
     /// What was waited for in vain, or when to ask again.

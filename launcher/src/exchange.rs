@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::OptionFuture;
 use http::header::{CONTENT_LENGTH, HOST};
@@ -41,26 +42,23 @@ const MAX_LOGGED_PATH: usize = 1024;
 /// What a guest may take after its response where the manifest names no `timeout`.
 pub(crate) const POST_RETURN: Duration = Duration::from_secs(30);
 
-/// Answers one request. Never fails: what goes wrong becomes an answer of the launcher's own.
-pub(crate) async fn answer(
+/// Answers one request, which may be refused already. Never fails: what goes wrong becomes an answer of the launcher's
+/// own.
+pub(crate) fn answer(
     app: Arc<App>,
     alive: Alive,
     request: Request<Incoming>,
+    settled: Result<(), Problem>,
     local: impl FnOnce() -> Option<SocketAddr>,
-) -> Response<ResponseBody> {
+) -> impl Future<Output = Response<ResponseBody>> {
     let id = RequestId::next();
     let title = Title::of(&request, id);
-    match handle(&app, alive, request, local, title).await {
+    let settled = settled.inspect_err(|&problem| title.limited(problem));
+    // Not an async function, which would hold the request once more.
+    handle(app, alive, request, settled, local, title).map(move |result| match result {
         Ok(response) => response.map(|body| ResponseBody::Guest(Box::new(body))),
         Err(problem) => problem.into_response(id).map(ResponseBody::Own),
-    }
-}
-
-/// Answers a request that no application needs to see.
-pub(crate) fn refuse<B>(request: &Request<B>, problem: Problem) -> Response<ResponseBody> {
-    let id = RequestId::next();
-    Title::of(request, id).limited(problem);
-    problem.into_response(id).map(ResponseBody::Own)
+    })
 }
 
 /// Answers what never became a request: the bytes of a response of HTTP/1.1.
@@ -72,14 +70,16 @@ pub(crate) fn refuse_unread(problem: Problem) -> String {
 }
 
 async fn handle(
-    app: &Arc<App>,
+    app: Arc<App>,
     alive: Alive,
     mut request: Request<Incoming>,
+    settled: Result<(), Problem>,
     local: impl FnOnce() -> Option<SocketAddr>,
     title: Title,
 ) -> Result<Response<GuestBody>, Problem> {
     let deadline = app.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
-    check_head(app, &request).inspect_err(|&problem| title.limited(problem))?;
+    settled?;
+    check_head(&app, &request).inspect_err(|&problem| title.limited(problem))?;
     check_host(&mut request, local)?;
     let slot = app.admit().await.ok_or(Problem::Busy).inspect_err(|&problem| title.limited(problem))?;
 
@@ -92,9 +92,9 @@ async fn handle(
         RequestBody::new(body, limits.request_body, app.body_timeout(), Arc::clone(&breach)).boxed_unsync()
     });
     let call = Call { request, answer, body_ended, failed: Arc::clone(&failed) };
-    let mut guest = Some(guest::start(Arc::clone(app), slot, alive, call));
+    let mut guest = Some(guest::start(Arc::clone(&app), slot, alive, call));
 
-    let response = head(&mut guest, answered, &breach, deadline, app, &title).await?;
+    let response = head(&mut guest, answered, &breach, deadline, &app, &title).await?;
     let bodiless = title.method == Method::HEAD
         || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let left = if bodiless { None } else { content_length(response.headers()) };
@@ -159,6 +159,10 @@ fn check_host(
 
 /// A name or address with at most a port, and nobody's name before it.
 fn is_authority(host: &HeaderValue) -> bool {
+    // Nearly all hosts are a plain name, which needs no parser and no memory.
+    if !host.is_empty() && host.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'.') {
+        return true;
+    }
     let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else {
         return false;
     };
