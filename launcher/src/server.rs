@@ -72,7 +72,7 @@ pub fn signals() -> io::Result<watch::Receiver<Phase>> {
                 _ = interrupt.recv() => {}
             }
             if phase == Phase::Draining {
-                log::line!("draining; a second signal stops at once");
+                log::line!(Draining: "draining; a second signal stops at once");
             }
             sender.send_replace(phase);
         }
@@ -141,12 +141,18 @@ pub struct Server {
     switch: Switch,
     limits: ConnectionLimits,
     drain: Duration,
+    log_rate: u64,
 }
 
 impl Server {
     /// Puts `app` behind `doors`. `drain` is how long running requests may take to finish at the end.
     pub fn new(doors: Vec<Door>, app: App, limits: ConnectionLimits, drain: Duration) -> Self {
-        Self { doors, switch: Switch::new(app), limits, drain }
+        Self { doors, switch: Switch::new(app), limits, drain, log_rate: log::LOG_RATE }
+    }
+
+    /// Lets clients and guests cause so many bytes a second of the log each, instead of [`log::LOG_RATE`].
+    pub fn with_log_rate(self, log_rate: u64) -> Self {
+        Self { log_rate, ..self }
     }
 
     /// The means to change the application while the server runs.
@@ -159,8 +165,8 @@ impl Server {
     ///
     /// What is logged and printed from here on is written by a thread of its own; see [`log::flush`].
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Drained {
-        log::detach();
-        let Self { doors, switch, mut limits, drain } = self;
+        let Self { doors, switch, mut limits, drain, log_rate } = self;
+        log::detach(log_rate);
         fit_descriptors(&mut limits);
         let (sender, mut finished) = mpsc::channel::<Infallible>(1);
         let alive = Alive { _sender: sender };
@@ -198,7 +204,7 @@ fn fit_descriptors(limits: &mut ConnectionLimits) {
     if room < limits.connections {
         if limits.connections != MAX_CONNECTIONS {
             log::line!(
-                "limit `connections` is {room} and not {}: there are {descriptors} descriptors (`ulimit -Hn`)",
+                Connections: "limit `connections` is {room} and not {}: there are {descriptors} descriptors (`ulimit -Hn`)",
                 limits.connections
             );
         }
@@ -237,7 +243,7 @@ async fn next(listener: &Listener, clients: &Clients) -> Socket {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !told {
-                    log::line!("cannot accept connections: {error}");
+                    log::line!(Accept: "cannot accept connections: {error}");
                     told = true;
                 }
                 // Idle connections hold what is missing.
