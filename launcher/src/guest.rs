@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 use http::{Request, Response};
 use wadoo_signing::manifest::Manifest;
 use wasmtime::component::Accessor;
-use wasmtime::{AsContextMut as _, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime::{AsContextMut as _, FrameInfo, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
@@ -145,7 +145,7 @@ impl Failure {
     /// With the part that it trapped in, which the application's manifest knows.
     pub(crate) fn within(mut self, manifest: &Manifest) -> Self {
         if let Some(place) = &mut self.place {
-            let parts = place.offset.and_then(|offset| manifest.parts_at(offset));
+            let parts = manifest.parts_at(place.offset);
             // The same component under several names: which of its instances it was, nobody says.
             place.part = parts.map(|names| names.iter().map(String::as_str).collect::<Vec<_>>().join(" or "));
         }
@@ -166,14 +166,24 @@ fn because(error: &wasmtime::Error) -> String {
     }
 }
 
-/// Where a guest trapped: the function by its name, where the component still has names, and the offset that tools for
-/// WebAssembly find the source line by.
+/// Where a guest trapped, or at least called what trapped: the compiler puts the code of one part into another's and
+/// does not say where it comes from.
 fn place(error: &wasmtime::Error) -> Option<TrapPlace> {
     error.downcast_ref::<Trap>()?;
-    let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
+    let frames = error.downcast_ref::<WasmBacktrace>()?.frames();
+    let (depth, frame, offset) = frames.iter().enumerate().find_map(|(depth, frame)| {
+        // What passes calls between parts was generated, and counts its offsets for itself.
+        let offset = frame.module_offset().filter(|_| !is_adapter(frame))?;
+        Some((depth, frame, offset as u64))
+    })?;
     let function = frame.func_name().map_or_else(|| frame.func_index().to_string(), str::to_owned);
-    let offset = frame.module_offset().map(|offset| offset as u64);
-    Some(TrapPlace { part: None, function, offset })
+    Some(TrapPlace { part: None, function, offset, caller: depth > 0 })
+}
+
+/// Whether this is code that the engine's compiler generated to pass calls between parts: it imports what it calls under
+/// this name, which no language's tools use.
+fn is_adapter(frame: &FrameInfo) -> bool {
+    frame.module().imports().any(|import| import.module() == "callee")
 }
 
 /// A handler may return an error code of `wasi:http` in the place of a response.

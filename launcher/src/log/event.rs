@@ -143,8 +143,10 @@ pub(crate) struct TrapPlace {
     /// The function by its name, or its number in its module.
     pub(crate) function: String,
     /// Where the instruction stands: in the bytes of the composed component.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) offset: Option<u64>,
+    pub(crate) offset: u64,
+    /// This is where the code was called that trapped; its own place is not known.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) caller: bool,
 }
 
 /// What the ready line says.
@@ -302,7 +304,7 @@ impl Event<'_> {
     }
 
     fn fmt_printed(&self, f: &mut fmt::Formatter<'_>, printed: &Printed) -> fmt::Result {
-        f.write_str(self.app.unwrap_or_default())?;
+        write!(f, "{}", Printable(self.app.unwrap_or_default()))?;
         match self.request {
             Some(request) => write!(f, "[{request}]")?,
             None => write!(f, "[#{}]", printed.instance)?,
@@ -315,14 +317,13 @@ impl Event<'_> {
 /// `part `cart`, function `total` at 0x1f40`
 impl fmt::Display for TrapPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.caller {
+            f.write_str("code called by ")?;
+        }
         if let Some(part) = &self.part {
             write!(f, "part `{part}`, ")?;
         }
-        write!(f, "function `{}`", self.function)?;
-        match self.offset {
-            Some(offset) => write!(f, " at {offset:#x}"),
-            None => Ok(()),
-        }
+        write!(f, "function `{}` at {:#x}", self.function, self.offset)
     }
 }
 
@@ -376,8 +377,12 @@ mod tests {
 
     #[test]
     fn foreign_text_neither_ends_a_line_nor_breaks_the_json() {
-        let trap =
-            TrapPlace { part: Some("cart".to_owned()), function: HOSTILE.to_owned(), offset: Some(0x1f40) };
+        let trap = TrapPlace {
+            part: Some("cart".to_owned()),
+            function: HOSTILE.to_owned(),
+            offset: 0x1f40,
+            caller: false,
+        };
         let event = Event::new(Kind::RequestFailed, HOSTILE)
             .app(Some("shop"))
             .target("GET", HOSTILE)
