@@ -80,7 +80,7 @@ fn as_json_every_line_is_one_object() {
     );
     let address = ready["addresses"][0].as_str().unwrap().to_owned();
     assert!(ready["ready_ms"].as_f64().unwrap() > 0.0 && ready["development"] == false, "{ready}");
-    // For the helper, which looks for it in the line of text.
+    // `Running::get` looks for it in the line of text.
     running.ready = format!("{address} ");
     let trapped = running.get("/k");
     let too_long = running.get(&format!("/{}", "x".repeat(9000)));

@@ -401,6 +401,17 @@ mod tests {
     }
 
     #[test]
+    fn the_place_of_a_call_is_not_told_as_that_of_the_trap() {
+        let mut trap =
+            TrapPlace { part: Some("cart".to_owned()), function: "7".to_owned(), offset: 31, caller: false };
+        assert_eq!(trap.to_string(), "part `cart`, function `7` at 0x1f");
+        trap.caller = true;
+        assert_eq!(trap.to_string(), "code called by part `cart`, function `7` at 0x1f");
+        let event = Event::new(Kind::RequestFailed, "failed").trap(Some(&trap));
+        assert_eq!(parse(&event.render(Format::Json))["caller"], true);
+    }
+
+    #[test]
     fn a_report_is_one_object() {
         let told = Report::new(wadoo_signing::report::Exit::Usage, HOSTILE).because("found").hint("do");
         assert_eq!(report(&told, Format::Text), format!("launcher: {told}"));
