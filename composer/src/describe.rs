@@ -49,6 +49,7 @@ pub fn describe(facts: &Facts<'_>) -> Manifest {
         limits: limits(&recipe.limits, &linked.trigger),
         reuse: recipe.reuse.as_ref().map_or(Reuse::None, |reuse| reuse.value.clone()),
         pool: PoolNeeds { ..linked.pool.clone() },
+        parts: linked.parts.clone(),
         inputs: (*inputs).clone(),
         recipe: recipe.digest(),
         attachments: Vec::new(),

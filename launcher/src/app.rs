@@ -23,7 +23,8 @@ use wasmtime_wasi_http::{p2, p3};
 use crate::host::{Host, MAX_RANDOM_BYTES};
 use crate::instances::Idle;
 use crate::linker::{self, LinkError};
-use crate::log::{self, Output, Stream};
+use crate::log::{self, Stream};
+use crate::output::Output;
 use crate::reach::Reach;
 use crate::shared::Shared;
 use crate::ticker::{Running, Ticker};
@@ -84,6 +85,8 @@ pub struct LinkedApp {
 /// An HTTP application, ready to answer.
 pub struct App {
     manifest: Manifest,
+    /// Its name, for what its instances print.
+    name: Arc<str>,
     engine: Engine,
     pub(crate) proxy: ProxyPre<Host>,
     ticker: Ticker,
@@ -155,7 +158,8 @@ impl LinkedApp {
             Reuse::Concurrent(limits) => Instances::Shared(Shared::new(limits.clone())),
         };
         let tell_instance = AtomicBool::new(false);
-        Ok(App { manifest, engine, proxy, ticker, places, instances, reach, tell_instance })
+        let name = manifest.app.name.as_str().into();
+        Ok(App { manifest, name, engine, proxy, ticker, places, instances, reach, tell_instance })
     }
 }
 
@@ -168,7 +172,7 @@ impl App {
     /// An instance was made since `begin`.
     pub(crate) fn instance_made(&self, begin: Instant) {
         if self.tell_instance.load(Ordering::Relaxed) && self.tell_instance.swap(false, Ordering::Relaxed) {
-            log::line!("first instance {:.3} ms", begin.elapsed().as_secs_f64() * 1000.0);
+            log::line!(Timing: "first instance {:.3} ms", begin.elapsed().as_secs_f64() * 1000.0);
         }
     }
 
@@ -210,8 +214,11 @@ impl App {
     /// A store for one request, every limit set.
     pub(crate) fn store(&self) -> Store<Host> {
         let mut wasi = WasiCtx::builder();
-        wasi.stdout(Output(Stream::Stdout)).stderr(Output(Stream::Stderr)).max_random_size(MAX_RANDOM_BYTES);
-        self.reach.host(&mut wasi, self.limits().memory).into_store(&self.engine)
+        let output = Output::new(Arc::clone(&self.name));
+        wasi.stdout(output.stream(Stream::Stdout)).stderr(output.stream(Stream::Stderr));
+        wasi.max_random_size(MAX_RANDOM_BYTES);
+        let host = self.reach.host(&mut wasi, self.limits().memory).with_output(output);
+        host.into_store(&self.engine)
     }
 
     /// Waits for the right to have a store; `None` when too many wait already, or none became free soon.

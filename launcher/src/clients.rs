@@ -174,7 +174,7 @@ impl Table {
     fn tell(&mut self, message: std::fmt::Arguments<'_>) {
         if self.told.is_none_or(|told| told.elapsed() >= TELL_PAUSE) {
             self.told = Some(Instant::now());
-            log::write(message);
+            log::write(log::Kind::Connections, message);
         }
     }
 }

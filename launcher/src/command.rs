@@ -16,7 +16,7 @@ use wasmtime_wasi::p3::bindings::{Command as Command03, CommandIndices as Comman
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use crate::app::{StartError, check_memory};
-use crate::guest;
+use crate::guest::Failure;
 use crate::host::{Host, MAX_RANDOM_BYTES};
 use crate::linker::{self, LinkError};
 use crate::problem::seconds;
@@ -125,7 +125,7 @@ impl Command {
                 Some(I32Exit(status)) => Ok(u8::try_from(*status).unwrap_or(u8::MAX)),
                 None => Err(RunError::Failed {
                     app: self.manifest.app.name.clone(),
-                    because: guest::reason(&error),
+                    because: Failure::of(&error).within(&self.manifest).to_string(),
                 }),
             },
         }

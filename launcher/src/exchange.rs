@@ -30,8 +30,8 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::App;
 use crate::body::{Breach, BreachCell, Pause, RequestBody};
-use crate::guest::{self, Answer, Call, Guest};
-use crate::log;
+use crate::guest::{self, Answer, Call, Failure, Guest};
+use crate::log::{Event, Kind};
 use crate::problem::{Problem, seconds};
 use crate::request_id::RequestId;
 use crate::server::Alive;
@@ -52,7 +52,7 @@ pub(crate) fn answer(
     local: impl FnOnce() -> Option<SocketAddr>,
 ) -> impl Future<Output = Response<ResponseBody>> {
     let id = RequestId::next();
-    let title = Title::of(&request, id);
+    let title = Title::of(&request, id, Some(Arc::clone(&app)));
     let settled = settled.inspect_err(|&problem| title.limited(problem));
     // Not an async function, which would hold the request once more.
     handle(app, alive, request, settled, local, title).map(move |result| match result {
@@ -64,8 +64,8 @@ pub(crate) fn answer(
 /// Answers what never became a request: the bytes of a response of HTTP/1.1.
 pub(crate) fn refuse_unread(problem: Problem) -> String {
     let id = RequestId::next();
-    let limit = problem.limit().unwrap_or_default();
-    log::line!("refused: {} (limit `{limit}`, request {id})", problem.detail());
+    let message = format!("refused: {}", problem.detail());
+    Event::new(Kind::RequestRefused, message).limit(problem.limit()).request(Some(id)).say();
     problem.into_http1(id)
 }
 
@@ -91,7 +91,7 @@ async fn handle(
     let request = request.map(|body| {
         RequestBody::new(body, limits.request_body, app.body_timeout(), Arc::clone(&breach)).boxed_unsync()
     });
-    let call = Call { request, answer, body_ended, failed: Arc::clone(&failed) };
+    let call = Call { id: title.id, request, answer, body_ended, failed: Arc::clone(&failed) };
     let mut guest = Some(guest::start(Arc::clone(&app), slot, alive, call));
 
     let response = head(&mut guest, answered, &breach, deadline, &app, &title).await?;
@@ -217,11 +217,8 @@ async fn head(
         }
         if let Poll::Ready(Some(())) = timer.as_mut().poll(context) {
             let limit = app.timeout().unwrap_or_default();
-            log::line!(
-                "{title} stopped: no response within {} (limit `timeout`, request {})",
-                seconds(limit),
-                title.id
-            );
+            let message = format!("stopped: no response within {}", seconds(limit));
+            title.event(Kind::RequestStopped, message).limit(Some("timeout")).say();
             return Poll::Ready(Err(Problem::TimedOut(limit)));
         }
         Poll::Pending
@@ -230,30 +227,50 @@ async fn head(
 }
 
 /// What a line of the log calls a request: method and path. Queries often hold what logs should not.
+#[derive(Clone)]
 struct Title {
+    /// None: it never came to one.
+    app: Option<Arc<App>>,
     method: Method,
     path: String,
     id: RequestId,
 }
 
 impl Title {
-    fn of<B>(request: &Request<B>, id: RequestId) -> Self {
+    fn of<B>(request: &Request<B>, id: RequestId, app: Option<Arc<App>>) -> Self {
         let whole = request.uri().path();
         let mut path = whole[..whole.floor_char_boundary(MAX_LOGGED_PATH)].to_owned();
         if path.len() < whole.len() {
             path.push('…');
         }
-        Self { method: request.method().clone(), path, id }
+        Self { app, method: request.method().clone(), path, id }
+    }
+
+    /// Something that happened to the request.
+    fn event(&self, kind: Kind, message: impl Into<String>) -> Event<'_> {
+        let app = self.app.as_ref().map(|app| app.manifest().app.name.as_str());
+        let event = Event::new(kind, message.into()).app(app).request(Some(self.id));
+        event.target(self.method.as_str(), &self.path)
     }
 
     fn failed(&self, error: &wasmtime::Error) {
-        log::line!("{self} failed: {} (request {})", guest::reason(error), self.id);
+        self.failed_when("failed", error);
+    }
+
+    fn failed_when(&self, when: &str, error: &wasmtime::Error) {
+        let failure = Failure::of(error);
+        let Failure { because, place } = match &self.app {
+            Some(app) => failure.within(app.manifest()),
+            None => failure,
+        };
+        self.event(Kind::RequestFailed, format!("{when}: {because}")).trap(place.as_ref()).say();
     }
 
     /// Says which limit a request met that is refused for it.
     fn limited(&self, problem: Problem) {
         if let Some(limit) = problem.limit() {
-            log::line!("{self} refused: {} (limit `{limit}`, request {})", problem.detail(), self.id);
+            let message = format!("refused: {}", problem.detail());
+            self.event(Kind::RequestRefused, message).limit(Some(limit)).say();
         }
     }
 
@@ -263,14 +280,8 @@ impl Title {
     }
 
     fn silent(&self) -> Problem {
-        log::line!("{self} failed: the application returned without a response (request {})", self.id);
+        self.event(Kind::RequestFailed, "failed: the application returned without a response").say();
         Problem::Failed
-    }
-}
-
-impl std::fmt::Display for Title {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.method, self.path)
     }
 }
 
@@ -346,8 +357,12 @@ impl GuestBody {
                 self.title.failed(&error);
             }
         }
-        if self.breach.poll(context).is_ready() {
-            return self.cut("the request's body broke its limits", context);
+        if let Poll::Ready(breach) = self.breach.poll(context) {
+            let limit = match breach {
+                Breach::Stalled => "body-timeout",
+                Breach::TooLarge => "request-body",
+            };
+            return self.cut("the request's body broke its limits", Some(limit), context);
         }
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -356,12 +371,13 @@ impl GuestBody {
                 self.left = self.left.map(|left| left.saturating_sub(length));
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => self.cut(&error.to_string(), context),
+            Poll::Ready(Some(Err(error))) => self.cut(&error.to_string(), None, context),
             // A guest that failed has not finished its body, whatever its closed channel looks like.
             Poll::Ready(None) if self.failed.load(Ordering::Acquire) => self.abort(context),
             Poll::Ready(None) => match self.left {
                 Some(left) if left > 0 => {
-                    self.cut(&format!("its body ended {left} bytes before its content-length"), context)
+                    let because = format!("its body ended {left} bytes before its content-length");
+                    self.cut(&because, None, context)
                 }
                 _ => {
                     self.finish();
@@ -371,7 +387,8 @@ impl GuestBody {
             Poll::Pending => match self.pause.poll_exceeded(context) {
                 Poll::Ready(()) => {
                     let pause = seconds(self.pause.longest());
-                    self.cut(&format!("its body made no progress for {pause}"), context)
+                    let because = format!("its body made no progress for {pause}");
+                    self.cut(&because, Some("body-timeout"), context)
                 }
                 Poll::Pending => Poll::Pending,
             },
@@ -379,8 +396,13 @@ impl GuestBody {
     }
 
     /// Ends guest and connection, so that the client does not take what it has for the whole.
-    fn cut(&mut self, because: &str, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        log::line!("{} stopped: {because} (request {})", self.title, self.title.id);
+    fn cut(
+        &mut self,
+        because: &str,
+        limit: Option<&'static str>,
+        context: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.title.event(Kind::RequestStopped, format!("stopped: {because}")).limit(limit).say();
         self.abort(context)
     }
 
@@ -401,17 +423,15 @@ impl GuestBody {
         self.end_body = None;
         let Some(guest) = self.guest.take() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (after, title, id) = (self.after, self.title.to_string(), self.title.id);
+        let (after, title) = (self.after, self.title.clone());
+        let limit = title.app.as_ref().and_then(|app| app.timeout()).map(|_| "timeout");
         runtime.spawn(async move {
             match timeout(after, guest).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    let reason = guest::reason(&error);
-                    log::line!("{title} failed after its response: {reason} (request {id})");
-                }
+                Ok(Err(error)) => title.failed_when("failed after its response", &error),
                 Err(_) => {
-                    let after = seconds(after);
-                    log::line!("{title} stopped: still at work {after} after its response (request {id})");
+                    let message = format!("stopped: still at work {} after its response", seconds(after));
+                    title.event(Kind::RequestStopped, message).limit(limit).say();
                 }
             }
         });
@@ -466,7 +486,7 @@ mod tests {
             aborted: false,
             bodiless: false,
             after: POST_RETURN,
-            title: Title { method: Method::GET, path: "/".to_owned(), id: RequestId::next() },
+            title: Title { app: None, method: Method::GET, path: "/".to_owned(), id: RequestId::next() },
         };
         assert!(matches!(poll_fn(|context| body.poll(context)).await, Some(Ok(_))));
         drop(body);

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::channel::oneshot;
 use http::{Request, Response};
+use wadoo_signing::manifest::Manifest;
 use wasmtime::component::Accessor;
-use wasmtime::{AsContextMut as _, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime::{AsContextMut as _, FrameInfo, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
@@ -20,6 +21,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use crate::app::{App, Slot};
 use crate::host::Host;
 use crate::instances::{Idle, Instance};
+use crate::log::TrapPlace;
+use crate::request_id::RequestId;
 use crate::server::Alive;
 use crate::shared::Shared;
 
@@ -31,6 +34,7 @@ pub(crate) type Guest = Pin<Box<dyn Future<Output = Result<(), wasmtime::Error>>
 
 /// The ends of a guest that others hold.
 pub(crate) struct Call {
+    pub(crate) id: RequestId,
     pub(crate) request: Request<WasiBody>,
     /// Gets the response's head; dropped without one when the guest fails first.
     pub(crate) answer: oneshot::Sender<Answer>,
@@ -63,8 +67,9 @@ pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Gues
 }
 
 async fn handle(instance: &mut Instance, call: Call) -> Result<(), wasmtime::Error> {
-    let Call { request, answer, body_ended, failed: _ } = call;
+    let Call { id, request, answer, body_ended, failed: _ } = call;
     let Instance { store, proxy, .. } = instance;
+    store.data().prints_for(Some(id));
     match proxy {
         Proxy::P2(proxy) => handle_02(store, proxy, request, answer).await,
         proxy @ Proxy::P3(_) => handle_03(store, proxy, request, answer, body_ended).await,
@@ -117,29 +122,68 @@ pub(crate) fn no_room(error: &wasmtime::Error) -> bool {
     error.is::<PoolConcurrencyLimitError>()
 }
 
-/// Why a guest failed, for the log: the trap and its place, without a backtrace of the host.
-pub(crate) fn reason(error: &wasmtime::Error) -> String {
+/// Why a guest failed, and where: never a backtrace of the host.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{because}{}", place.as_ref().map(|place| format!(", in {place}")).unwrap_or_default())]
+pub(crate) struct Failure {
+    /// The trap's name, or what else ended it.
+    pub(crate) because: String,
+    /// Where it trapped.
+    pub(crate) place: Option<TrapPlace>,
+}
+
+impl Failure {
+    /// Reads what a guest's call ended with.
+    pub(crate) fn of(error: &wasmtime::Error) -> Self {
+        if let Some(failure) = error.downcast_ref::<Self>() {
+            return failure.clone();
+        }
+        let because = because(error);
+        Self { because, place: place(error) }
+    }
+
+    /// With the part that it trapped in, which the application's manifest knows.
+    pub(crate) fn within(mut self, manifest: &Manifest) -> Self {
+        if let Some(place) = &mut self.place {
+            let parts = manifest.parts_at(place.offset);
+            // The same component under several names: which of its instances it was, nobody says.
+            place.part = parts.map(|names| names.iter().map(String::as_str).collect::<Vec<_>>().join(" or "));
+        }
+        self
+    }
+}
+
+fn because(error: &wasmtime::Error) -> String {
     if let Some(I32Exit(status)) = error.downcast_ref() {
         return format!("it exited with status {status}");
     }
     if let Some(code) = error_code(error) {
         return format!("it answered with an error code: {code}");
     }
-    match (error.downcast_ref::<Trap>(), place(error)) {
-        (Some(trap), Some(place)) => format!("{trap}, in {place}"),
-        (Some(trap), None) => trap.to_string(),
-        (None, _) => error.root_cause().to_string(),
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
     }
 }
 
-/// Where a guest trapped: the function by its name, where the component still has names, and the place in the module
-/// that tools for WebAssembly find the source line by.
-fn place(error: &wasmtime::Error) -> Option<String> {
-    let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
-    let name = frame.func_name().map(|name| format!(" `{name}`")).unwrap_or_default();
-    let offset =
-        frame.module_offset().map(|offset| format!(" at {offset:#x} of its module")).unwrap_or_default();
-    Some(format!("function {}{name}{offset}", frame.func_index()))
+/// Where a guest trapped, or at least called what trapped: the compiler puts the code of one part into another's and
+/// does not say where it comes from.
+fn place(error: &wasmtime::Error) -> Option<TrapPlace> {
+    error.downcast_ref::<Trap>()?;
+    let frames = error.downcast_ref::<WasmBacktrace>()?.frames();
+    let (depth, frame, offset) = frames.iter().enumerate().find_map(|(depth, frame)| {
+        // What passes calls between parts was generated, and counts its offsets for itself.
+        let offset = frame.module_offset().filter(|_| !is_adapter(frame))?;
+        Some((depth, frame, offset as u64))
+    })?;
+    let function = frame.func_name().map_or_else(|| frame.func_index().to_string(), str::to_owned);
+    Some(TrapPlace { part: None, function, offset, caller: depth > 0 })
+}
+
+/// Whether this is code that the engine's compiler generated to pass calls between parts: it imports what it calls under
+/// this name, which no language's tools use.
+fn is_adapter(frame: &FrameInfo) -> bool {
+    frame.module().imports().any(|import| import.module() == "callee")
 }
 
 /// A handler may return an error code of `wasi:http` in the place of a response.

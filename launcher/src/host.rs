@@ -7,6 +7,7 @@
 //! manifest grants otherwise (see `reach`).
 
 use std::io;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use tokio::task::yield_now;
@@ -16,6 +17,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 use crate::outgoing::Outgoing;
+use crate::output::Output;
+use crate::request_id::RequestId;
 
 /// Bytes that the host allocates at most on behalf of one call from the guest.
 pub(crate) const HOSTCALL_BYTES: usize = 16 << 20;
@@ -44,6 +47,8 @@ pub(crate) struct Host {
     memory: MemoryLimit,
     outgoing_02: Outgoing,
     outgoing_03: Outgoing,
+    /// What it prints, if that goes to the log.
+    output: Option<Arc<Output>>,
 }
 
 impl Host {
@@ -53,7 +58,20 @@ impl Host {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         let memory = MemoryLimit::new(usize::try_from(memory).unwrap_or(usize::MAX));
-        Self { wasi, http, table, memory, outgoing_02, outgoing_03 }
+        Self { wasi, http, table, memory, outgoing_02, outgoing_03, output: None }
+    }
+
+    /// With `output` as what its streams print to, so that it learns which request runs.
+    pub(crate) fn with_output(mut self, output: Arc<Output>) -> Self {
+        self.output = Some(output);
+        self
+    }
+
+    /// What is printed from here on belongs to `request`, or could be of several.
+    pub(crate) fn prints_for(&self, request: Option<RequestId>) {
+        if let Some(output) = &self.output {
+            output.belongs_to(request);
+        }
     }
 
     /// A store around this data, with every limit set. A guest in it yields at each tick of the epoch.
@@ -171,8 +189,6 @@ impl ResourceLimiter for MemoryLimit {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use wadoo_signing::manifest::OutgoingHttp;
 
     use super::*;

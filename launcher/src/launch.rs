@@ -5,7 +5,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use wadoo_launcher::activation::{self, Inherited};
 use wadoo_launcher::app::{LinkedApp, MAX_WAITING};
@@ -13,6 +13,7 @@ use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
 use wadoo_launcher::limits::Caps;
 use wadoo_launcher::listen::{Address, Bound, DEFAULT_ADDRESS};
+use wadoo_launcher::log::{Event, Kind, Ready};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::place::Why;
 use wadoo_launcher::reach::Reach;
@@ -97,8 +98,6 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
 }
 
 fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Timings) -> Result<u8, Report> {
-    let development = loaded.manifest.development;
-    let title = format!("{} {}", loaded.manifest.app.name, loaded.manifest.app.version);
     let reach = loaded.reach(options)?;
     let app = loaded.app()?.with_queue(options.caps.queue().unwrap_or(MAX_WAITING));
     timings.end(Step::Link);
@@ -110,10 +109,11 @@ fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Tim
         let mut app = app.start(reach)?;
         app.tell_first_instance(options.timings);
         timings.end(Step::Listen);
-        let addresses = addresses(&doors);
-        let server =
-            Server::new(doors, app, options.connection.clone(), options.drain).with_threads(options.threads);
-        print(&ready(&title, &addresses, development, &timings))?;
+        let ready = ready(&loaded.manifest, &doors, &timings);
+        let server = Server::new(doors, app, options.connection.clone(), options.drain)
+            .with_threads(options.threads)
+            .with_log_rate(options.caps.log_rate().unwrap_or(log::LOG_RATE));
+        print(&Event::ready(&ready).line())?;
         tell(options, &timings);
         let (verified, manifest) = (loaded.verified, loaded.manifest);
         tokio::spawn(pool::follow(verified, manifest, server.switch(), options.timings));
@@ -122,7 +122,7 @@ fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Tim
     let exit = match drained {
         Drained::Clean => Exit::Done,
         Drained::Cut(left) => {
-            log::write(format_args!("stopped with {left} requests and connections unfinished"));
+            log::write(Kind::Cut, format_args!("stopped with {left} requests and connections unfinished"));
             Exit::CouldNot
         }
     };
@@ -191,15 +191,14 @@ fn usage(what: &str, missing: &str) -> Report {
     Report::new(Exit::Usage, what).hint(format!("add `{missing}`; `launcher --help` shows what can be asked"))
 }
 
-/// `http://127.0.0.1:8080, https://0.0.0.0:443, unix:/run/shop.sock`
-fn addresses(doors: &[Door]) -> String {
-    let address = |door: &Door| match (door.listener.address(), &door.tls) {
+/// What clients connect to: `http://127.0.0.1:8080`, `https://0.0.0.0:443`, `unix:/run/shop.sock`.
+fn address(door: &Door) -> String {
+    match (door.listener.address(), &door.tls) {
         (Address::Tcp(address), None) => format!("http://{address}"),
         (Address::Tcp(address), Some(_)) => format!("https://{address}"),
         (unix, None) => unix.to_string(),
         (unix, Some(_)) => format!("{unix} (TLS)"),
-    };
-    doors.iter().map(address).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Everything that must hold before a byte of the payload is read: trust, policy, framing, signature, and
@@ -216,7 +215,8 @@ fn authenticate(options: &Options, timings: &mut Timings) -> Result<AuthenticArt
     compat::check(authentic.manifest())
         .map_err(|incompatible| incompatible.report(&options.artifact.display().to_string()))?;
     if authentic.why() == Why::Asked {
-        log::write(format_args!("running `{}` {}", options.artifact.display(), authentic.why()));
+        let message = format_args!("running `{}` {}", options.artifact.display(), authentic.why());
+        log::write(Kind::InPlace, message);
     }
     timings.end(Step::Signature);
     Ok(authentic)
@@ -277,21 +277,22 @@ fn with_pool(manifest: &Manifest) -> wasmtime::Result<Engine> {
 }
 
 /// The line that tells that the application can answer.
-fn ready(title: &str, addresses: &str, development: bool, timings: &Timings) -> String {
-    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
-    format!(
-        "serving {title} on {addresses} (verify {:.1} ms, load {:.1} ms, ready {:.1} ms{})\n",
-        millis(timings.of(&[Step::Signature, Step::Hash])),
-        millis(timings.of(&[Step::Load, Step::Link])),
-        millis(timings.total()),
-        if development { ", development key" } else { "" },
-    )
+fn ready(manifest: &Manifest, doors: &[Door], timings: &Timings) -> Ready {
+    Ready {
+        app: manifest.app.name.clone(),
+        version: manifest.app.version.clone(),
+        addresses: doors.iter().map(address).collect(),
+        verify: timings.of(&[Step::Signature, Step::Hash]),
+        load: timings.of(&[Step::Load, Step::Link]),
+        ready: timings.total(),
+        development: manifest.development,
+    }
 }
 
 /// What `--timings` asks for.
 fn tell(options: &Options, timings: &Timings) {
     if options.timings {
-        log::write(format_args!("start: {timings}"));
+        log::write(Kind::Timing, format_args!("start: {timings}"));
     }
 }
 

@@ -54,6 +54,8 @@ pub mod log;
 #[cfg(feature = "serve")]
 mod outgoing;
 #[cfg(feature = "serve")]
+mod output;
+#[cfg(feature = "serve")]
 pub mod pool;
 #[cfg(feature = "serve")]
 mod problem;

@@ -41,7 +41,7 @@ pub const MAX_URI_BYTES: u32 = 8192;
 pub const LONGEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The names of all limits, as `--limit` takes them.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 17] = [
     "connections",
     "connections-per-address",
     "requests-per-address",
@@ -58,6 +58,7 @@ pub const NAMES: [&str; 16] = [
     "request-body",
     "request-headers",
     "queue",
+    "log-rate",
 ];
 
 /// What the connections of a server may do.
@@ -109,6 +110,7 @@ pub struct Caps {
     request_body: Option<u64>,
     request_headers: Option<u32>,
     queue: Option<u32>,
+    log_rate: Option<u64>,
 }
 
 impl Caps {
@@ -128,6 +130,11 @@ impl Caps {
     /// How many requests may wait for others to end, if the operator says so.
     pub fn queue(&self) -> Option<u32> {
         self.queue
+    }
+
+    /// Bytes a second that clients and guests may each add to the log, if the operator says so.
+    pub fn log_rate(&self) -> Option<u64> {
+        self.log_rate
     }
 
     /// Whether the limit of this name holds for commands too.
@@ -199,6 +206,8 @@ pub fn set(
             caps.request_body = Some(if value.text == "0" { 0 } else { value.size(u64::MAX)? })
         }
         "request-headers" => caps.request_headers = Some(value.bytes(u32::MAX)?),
+        // Less could not hold the longest line.
+        "log-rate" => caps.log_rate = Some(value.size_from(1 << 10)?),
         // None may wait, which is a limit as well.
         _ => caps.queue = Some(if value.text == "0" { 0 } else { value.count(1_000_000)? }),
     }
@@ -232,6 +241,11 @@ impl Value<'_> {
             let most = if most == u64::MAX { String::new() } else { format!(", at most {most} bytes") };
             self.malformed(format!("a size, `512KiB` or `64MiB` for example{most}"))
         })
+    }
+
+    fn size_from(&self, least: u64) -> Result<u64, LimitError> {
+        let size = self.size(u64::MAX).ok().filter(|size| *size >= least);
+        size.ok_or_else(|| self.malformed(format!("a size of at least {least} bytes, `64KiB` for example")))
     }
 
     fn bytes(&self, most: u32) -> Result<u32, LimitError> {
@@ -305,10 +319,10 @@ mod tests {
     fn every_name_is_a_limit_and_mistakes_are_named() {
         for name in NAMES {
             let (mut connection, mut caps) = (ConnectionLimits::default(), Caps::default());
-            let fits = ["7", "7s"]
+            let fits = ["7", "7s", "7KiB"]
                 .iter()
                 .filter(|value| set(&format!("{name}={value}"), &mut connection, &mut caps) == Ok(name));
-            assert_eq!(fits.count(), 1, "{name}");
+            assert!((1..3).contains(&fits.count()), "{name}");
             assert!((connection, caps) != (ConnectionLimits::default(), Caps::default()), "{name} is kept");
         }
         for (text, expected) in [
@@ -322,6 +336,10 @@ mod tests {
             (
                 "idle-timeout=25h",
                 "limit `idle-timeout`: `25h` is not a time up to `24h`, `30s` or `500ms` for example",
+            ),
+            (
+                "log-rate=1023",
+                "limit `log-rate`: `1023` is not a size of at least 1024 bytes, `64KiB` for example",
             ),
             ("memory=64MB", "limit `memory`: `64MB` is not a size, `512KiB` or `64MiB` for example"),
             (

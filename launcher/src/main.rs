@@ -10,7 +10,7 @@ use std::panic::{self, PanicHookInfo};
 use std::process::{self, ExitCode};
 use std::time::Instant;
 
-use wadoo_launcher::log::{self, PREFIX};
+use wadoo_launcher::log;
 use wadoo_signing::report::{Exit, Report};
 
 use crate::cli::Request;
@@ -21,8 +21,15 @@ fn main() -> ExitCode {
     panic::set_hook(Box::new(die));
     let request = match cli::parse(env::args_os().skip(1)) {
         Ok(request) => request,
-        Err(error) => return refuse(&error.into()),
+        Err(error) => {
+            // What was asked for is not understood, but that this is part of it is clear.
+            log::write_as(cli::log_format(env::args_os().skip(1)));
+            return refuse(&error.into());
+        }
     };
+    if let Request::Check(options) | Request::Run(options, _) = &request {
+        log::write_as(options.log);
+    }
     let outcome = match &request {
         Request::Help => return tell(cli::HELP),
         Request::Version => return tell(&cli::version()),
@@ -53,14 +60,15 @@ fn die(panic: &PanicHookInfo<'_>) {
     if let Some(location) = panic.location() {
         report = report.because(format!("at {location}"));
     }
-    log::write_text(format!("{PREFIX}{report}"));
+    log::report(&report);
     log::flush(log::FLUSH_TIME);
     process::exit(Exit::Bug as i32);
 }
 
-/// Says what is wrong; the prefix tells it from the words of the application.
+/// Says what is wrong.
 fn refuse(report: &Report) -> ExitCode {
-    let _ = write!(io::stderr(), "{PREFIX}{report}");
+    log::report(report);
+    log::flush(log::FLUSH_TIME);
     let code: Exit = report.exit;
     ExitCode::from(code as u8)
 }

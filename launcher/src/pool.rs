@@ -32,7 +32,7 @@ pub async fn follow(artifact: VerifiedArtifact, manifest: Manifest, switch: Swit
     let thread = thread::Builder::new().name("pool".to_owned()).spawn(move || {
         let begin = Instant::now();
         match replace(&artifact, manifest, &switch) {
-            Ok(()) if tell => log::line!("pool {:.3} ms", begin.elapsed().as_secs_f64() * 1000.0),
+            Ok(()) if tell => log::line!(Timing: "pool {:.3} ms", begin.elapsed().as_secs_f64() * 1000.0),
             Ok(()) => {}
             Err(because) => not_pooled(&because),
         }
@@ -44,7 +44,7 @@ pub async fn follow(artifact: VerifiedArtifact, manifest: Manifest, switch: Swit
 
 /// Says that instances are not pooled.
 pub fn not_pooled(because: &str) {
-    log::line!("instances are not pooled, which is slower: {because}");
+    log::line!(NotPooled: "instances are not pooled, which is slower: {because}");
 }
 
 fn replace(artifact: &VerifiedArtifact, manifest: Manifest, switch: &Switch) -> Result<(), String> {

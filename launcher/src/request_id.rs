@@ -5,6 +5,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Serialize, Serializer};
+
 /// A number of this process, after a prefix that another process hardly has: `5f3a9c1e-2a`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestId(u64);
@@ -23,6 +25,12 @@ impl fmt::Display for RequestId {
         // Not a secret: only to tell processes apart.
         let prefix = PREFIX.get_or_init(|| (RandomState::new().hash_one(0) >> 32) as u32);
         write!(f, "{prefix:08x}-{:x}", self.0)
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

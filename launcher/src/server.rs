@@ -74,7 +74,7 @@ pub fn signals() -> io::Result<watch::Receiver<Phase>> {
                 _ = interrupt.recv() => {}
             }
             if phase == Phase::Draining {
-                log::line!("draining; a second signal stops at once");
+                log::line!(Draining: "draining; a second signal stops at once");
             }
             sender.send_replace(phase);
         }
@@ -144,19 +144,24 @@ pub struct Server {
     limits: ConnectionLimits,
     drain: Duration,
     threads: Option<NonZeroUsize>,
+    log_rate: u64,
 }
 
 impl Server {
     /// Puts `app` behind `doors`. `drain` is how long running requests may take to finish at the end. As many
     /// threads serve it as there are processors, unless [`with_threads`](Self::with_threads) says otherwise.
     pub fn new(doors: Vec<Door>, app: App, limits: ConnectionLimits, drain: Duration) -> Self {
-        Self { doors, switch: Switch::new(app), limits, drain, threads: None }
+        Self { doors, switch: Switch::new(app), limits, drain, threads: None, log_rate: log::LOG_RATE }
     }
 
     /// Serves on at most `threads` threads, the one that [`run`](Self::run) is called on included.
-    pub fn with_threads(mut self, threads: Option<NonZeroUsize>) -> Self {
-        self.threads = threads;
-        self
+    pub fn with_threads(self, threads: Option<NonZeroUsize>) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// Lets clients and guests cause so many bytes a second of the log each, instead of [`log::LOG_RATE`].
+    pub fn with_log_rate(self, log_rate: u64) -> Self {
+        Self { log_rate, ..self }
     }
 
     /// The means to change the application while the server runs.
@@ -169,8 +174,8 @@ impl Server {
     ///
     /// What is logged and printed from here on is written by a thread of its own; see [`log::flush`].
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Drained {
-        log::detach();
-        let Self { doors, switch, mut limits, drain, threads } = self;
+        let Self { doors, switch, mut limits, drain, threads, log_rate } = self;
+        log::detach(log_rate);
         fit_descriptors(&mut limits);
         let (sender, mut finished) = mpsc::channel::<Infallible>(1);
         let alive = Alive { _sender: sender };
@@ -209,7 +214,7 @@ fn fit_descriptors(limits: &mut ConnectionLimits) {
     if room < limits.connections {
         if limits.connections != MAX_CONNECTIONS {
             log::line!(
-                "limit `connections` is {room} and not {}: there are {descriptors} descriptors (`ulimit -Hn`)",
+                Connections: "limit `connections` is {room} and not {}: there are {descriptors} descriptors (`ulimit -Hn`)",
                 limits.connections
             );
         }
@@ -248,7 +253,7 @@ async fn next(listener: &Listener, clients: &Clients) -> Socket {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !told {
-                    log::line!("cannot accept connections: {error}");
+                    log::line!(Accept: "cannot accept connections: {error}");
                     told = true;
                 }
                 // Idle connections hold what is missing.

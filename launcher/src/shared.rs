@@ -27,7 +27,7 @@ use wasmtime::component::Accessor;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
 
 use crate::app::{App, Slot};
-use crate::guest::{self, Call, Guest};
+use crate::guest::{Call, Failure, Guest};
 use crate::host::Host;
 use crate::instances::Instance;
 use crate::server::Alive;
@@ -57,7 +57,7 @@ struct Place {
     /// A request waited too long for its turn, and the instance has not taken one since.
     stuck: AtomicBool,
     /// Why the instance ended, once it has.
-    over: watch::Sender<Option<String>>,
+    over: watch::Sender<Option<Failure>>,
 }
 
 struct State {
@@ -176,9 +176,9 @@ impl Shared {
                 Err(error) => Err(error),
             };
             task.state().retired = true;
-            let reason =
-                end.map_or_else(|error| guest::reason(&error), |()| "its instance was ended".to_owned());
-            task.over.send_replace(Some(reason));
+            let ended = Failure { because: "its instance was ended".to_owned(), place: None };
+            let failure = end.map_or_else(|error| Failure::of(&error), |()| ended);
+            task.over.send_replace(Some(failure));
         });
         place
     }
@@ -225,11 +225,17 @@ impl Place {
                     }
                     let job = ready!(jobs.poll_recv(context));
                     settled.store(false, Ordering::Relaxed);
-                    Poll::Ready(job)
+                    // Nothing is left of any other request, so that what is printed is this one's, until the next.
+                    let alone = accessor.poll_no_interesting_tasks(context).is_ready();
+                    Poll::Ready(job.map(|job| (job, alone)))
                 });
                 tokio::select! {
                     Some(result) = running.next(), if !running.is_empty() => result?,
-                    Some(job) = next => running.extend(job.take().map(|begin| handle(accessor, proxy, begin))),
+                    Some((job, alone)) = next => running.extend(job.take().map(|begin| {
+                        let request = alone.then_some(begin.call.id);
+                        accessor.with(|mut access| access.data_mut().prints_for(request));
+                        handle(accessor, proxy, begin)
+                    })),
                 }
             }
         }));
@@ -276,8 +282,10 @@ impl Place {
     /// Why the instance ended; waits until it has.
     async fn failure(&self) -> wasmtime::Error {
         let mut over = self.over.subscribe();
-        let reason = over.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
-        wasmtime::Error::msg(reason.unwrap_or_default())
+        match over.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone()) {
+            Some(failure) => failure.into(),
+            None => wasmtime::Error::msg("its instance is gone"),
+        }
     }
 
     /// Requests go elsewhere until it takes one again.
@@ -326,7 +334,7 @@ impl Drop for Stay {
 
 /// One request in an instance, from its head to the end of its body.
 async fn handle(accessor: &Accessor<Host>, proxy: &Proxy, begin: Begin) -> wasmtime::Result<()> {
-    let Begin { call: Call { request, answer, body_ended, failed }, held, done } = begin;
+    let Begin { call: Call { id: _, request, answer, body_ended, failed }, held, done } = begin;
     let mut unfinished = Unfinished(Some(failed));
     let prepared = accessor
         .with(|mut access| Prepared::new(access.as_context_mut(), proxy, request, Host::http_03, answer))?;

@@ -185,12 +185,12 @@ impl Tls {
         match configure(&self.files) {
             Ok(config) => {
                 state.config = config;
-                log::line!("certificate `{}` is in use now", self.files.certificate.display());
+                log::line!(Certificate: "certificate `{}` is in use now", self.files.certificate.display());
             }
             Err(error) => {
                 let report = Report::from(error);
                 let because = report.because.join(", ");
-                log::line!("the certificate stays as it was: {} ({because})", report.what);
+                log::line!(CertificateKept: "the certificate stays as it was: {} ({because})", report.what);
             }
         }
     }

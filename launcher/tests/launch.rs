@@ -179,7 +179,12 @@ fn what_a_guest_prints_is_written_before_the_end() {
         running.signal(Signal::TERM);
         let mut printed = String::new();
         running.stdout.read_to_string(&mut printed).unwrap();
-        assert_eq!(printed, "post-return done\n", "{name}");
+        let (name_of_request, text) = printed.split_once(' ').unwrap();
+        assert!(
+            name_of_request.starts_with("hostile[") && !name_of_request.contains('#'),
+            "{name}: {printed}"
+        );
+        assert_eq!(text, "stdout: post-return done\n", "{name}");
         assert_eq!(running.end().0, Some(0));
     }
 }

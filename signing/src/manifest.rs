@@ -56,12 +56,35 @@ pub struct Manifest {
     pub reuse: Reuse,
     /// What one instance of the application takes from the instance pool.
     pub pool: PoolNeeds,
+    /// Where the code of each part stands in the linked component, so that a trap can be told with its part.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub parts: Vec<PartSpan>,
     /// Every input of the composition by its name in the recipe.
     pub inputs: BTreeMap<String, Input>,
     /// Digest of the recipe's bytes.
     pub recipe: Sha256Digest,
     /// The attachments of the file, in file order.
     pub attachments: Vec<AttachmentInfo>,
+}
+
+impl Manifest {
+    /// The parts whose code stands at `offset` in the linked component.
+    pub fn parts_at(&self, offset: u64) -> Option<&BTreeSet<String>> {
+        self.parts.iter().find(|part| (part.start..part.end).contains(&offset)).map(|part| &part.names)
+    }
+}
+
+/// A component within the linked one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PartSpan {
+    /// Its first byte.
+    pub start: u64,
+    /// The byte after its last.
+    pub end: u64,
+    /// The parts that are instances of it. `cart/denied` is what the composer made for the imports that are denied to
+    /// `cart`.
+    pub names: BTreeSet<String>,
 }
 
 /// Name and version of an application.

@@ -113,15 +113,28 @@ pub struct Shown<'a>(pub &'a str);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.char_indices().nth(MAX_LINE).map(|(at, _)| at);
-        for c in self.0[..end.unwrap_or(self.0.len())].chars() {
-            if is_unprintable(c) { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
-        }
+        Printable(&self.0[..end.unwrap_or(self.0.len())]).fmt(f)?;
         if end.is_some() { f.write_str("…") } else { Ok(()) }
     }
 }
 
+/// As [`Shown`], for text whose length something else limits.
+pub struct Printable<'a>(pub &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some((at, c)) = rest.char_indices().find(|&(_, c)| is_unprintable(c)) {
+            f.write_str(&rest[..at])?;
+            write!(f, "{}", c.escape_default())?;
+            rest = &rest[at + c.len_utf8()..];
+        }
+        f.write_str(rest)
+    }
+}
+
 /// Control characters, and those that reorder or hide the text round them.
-fn is_unprintable(c: char) -> bool {
+pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

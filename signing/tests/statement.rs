@@ -2,10 +2,12 @@
 
 mod sample;
 
+use std::collections::BTreeSet;
+
 use sample::statement;
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::json::JsonError;
-use wadoo_signing::manifest::{PREDICATE_TYPE, STATEMENT_TYPE};
+use wadoo_signing::manifest::{PREDICATE_TYPE, PartSpan, STATEMENT_TYPE};
 use wadoo_signing::statement::{MAX_STATEMENT_SIZE, Statement, StatementError};
 
 fn text() -> String {
@@ -147,4 +149,20 @@ fn length_and_depth_are_limited() {
     assert!(!nested(30).contains("nested"));
     assert!(nested(31).contains("nested deeper than 32 levels"));
     assert!(nested(100_000).contains("nested deeper than 32 levels"));
+}
+
+#[test]
+fn parts_are_found_by_the_offsets_of_their_code() {
+    let span = |start, end, names: &[&str]| PartSpan {
+        start,
+        end,
+        names: names.iter().map(ToString::to_string).collect(),
+    };
+    let mut statement = statement(b"payload");
+    statement.manifest.parts = vec![span(10, 20, &["a", "b"]), span(22, 30, &["a/denied"])];
+    assert_eq!(Statement::decode(&statement.encode()).as_ref(), Ok(&statement));
+    let at = |offset| statement.manifest.parts_at(offset);
+    let both = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+    assert_eq!([at(9), at(10), at(19), at(20)], [None, Some(&both), Some(&both), None]);
+    assert_eq!(at(29).map(BTreeSet::len), Some(1));
 }

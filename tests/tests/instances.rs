@@ -158,3 +158,21 @@ fn requests_that_have_not_begun_go_elsewhere_when_a_guest_spins() {
     assert!(!spinning.is_finished(), "the others did not wait for it");
     assert_eq!(spinning.join().unwrap(), 504);
 }
+
+#[test]
+fn what_a_shared_instance_prints_is_named_after_a_request_only_if_it_can_be_no_others() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, "hostile-03", "reuse = \"concurrent\"", "");
+    let printed = || {
+        assert_eq!(server.get("/post-return?ms=1").status, 200);
+        let line = server.line();
+        assert!(line.starts_with("guest[") && line.ends_with("] stdout: post-return done"), "{line}");
+        line
+    };
+    assert!(!printed().contains('#'), "nothing else runs");
+    let beside = start(&server, "/sleep?ms=2000");
+    assert!(printed().starts_with("guest[#"), "it could be of either");
+    assert_eq!(beside.join().unwrap(), 200);
+    // As soon as nothing is left of the others.
+    assert!((0..50).any(|_| !printed().contains('#')));
+}

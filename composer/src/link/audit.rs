@@ -4,8 +4,10 @@
 //! exports. The graph is not asked: it merges imports by the id of their interface and does not show it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest::PartSpan;
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, KnownCustom, Parser, Payload,
     ValidPayload, Validator, WasmFeatures,
@@ -34,6 +36,8 @@ pub(super) fn validate(bytes: &[u8], features: WasmFeatures) -> Result<(), LinkE
 pub(super) struct Root {
     /// Digests of the nested components by index.
     components: Vec<Sha256Digest>,
+    /// Where they stand.
+    ranges: Vec<Range<u64>>,
     /// Where each instance comes from, by index.
     instances: Vec<Source>,
     /// Names of instances by index, from the name section.
@@ -73,11 +77,28 @@ pub(super) fn read(bytes: &[u8]) -> Result<Root, LinkError> {
 }
 
 impl Root {
+    /// Where the code of each part stands, in the order of the bytes. Parts that are the same component share it.
+    pub(super) fn parts(&self) -> Vec<PartSpan> {
+        let span =
+            |range: &Range<u64>| PartSpan { start: range.start, end: range.end, names: BTreeSet::new() };
+        let mut parts: Vec<PartSpan> = self.ranges.iter().map(span).collect();
+        for (index, name) in &self.names {
+            if let Some(Source::Instance { component, .. }) = self.instances.get(*index as usize)
+                && let Some(part) = parts.get_mut(*component as usize)
+            {
+                part.names.insert(name.clone());
+            }
+        }
+        parts.retain(|part| !part.names.is_empty());
+        parts
+    }
+
     fn payload(&mut self, payload: &Payload, bytes: &[u8]) -> wasmparser::Result<()> {
         match payload {
             Payload::ComponentSection { unchecked_range: range, .. } => {
                 let nested = bytes.get(range.start as usize..range.end as usize).unwrap_or_default();
                 self.components.push(Sha256Digest::of(nested));
+                self.ranges.push(range.clone());
             }
             Payload::ComponentImportSection(section) => {
                 for import in section.clone() {

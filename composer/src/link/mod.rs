@@ -7,6 +7,7 @@ mod audit;
 mod error;
 mod pool;
 mod stub;
+mod traps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +16,7 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 use wac_types::Package;
 use wadoo_launcher::compat::needs_concurrency;
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::manifest::{Grant, PoolNeeds, Trigger};
+use wadoo_signing::manifest::{Grant, PartSpan, PoolNeeds, Trigger};
 use wadoo_signing::report::Report;
 
 pub use error::LinkError;
@@ -39,6 +40,8 @@ pub struct Linked {
     pub trigger: Trigger,
     /// The granted imports with their values.
     pub grants: BTreeMap<String, Grant>,
+    /// Where the code of each part stands in the bytes, generated parts included.
+    pub parts: Vec<PartSpan>,
     /// What one instance of it takes from the instance pool.
     pub pool: PoolNeeds,
     /// It uses what only an engine with concurrency has: asynchronous functions, streams, futures, or WASI 0.3.
@@ -80,6 +83,7 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs, bytes: Vec<u8>) -> Result
         pool: pool::needs(&bytes)?,
         concurrent: asynchronous || imports.values().any(|import| needs_concurrency(import)),
         imports: imports.into_values().collect(),
+        parts: found.parts(),
         exports: found.exports.into_keys().collect(),
         trigger: plan.trigger.clone(),
         grants,

@@ -103,19 +103,20 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Waits for the end: exit code, and what is left on stderr.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut stderr = String::new();
-        // A test may have taken it.
-        if let Some(mut rest) = self.child.stderr.take() {
-            rest.read_to_string(&mut stderr).unwrap();
+        if let Some(mut pipe) = self.child.stderr.take() {
+            pipe.read_to_string(&mut stderr).unwrap();
         }
         (self.child.wait().unwrap().code(), stderr)
     }
 }
 
 impl Drop for Running {
-    /// Nothing is left of a test that failed.
+    /// A test that fails leaves no launcher behind, which would hold what it inherited for ever.
     fn drop(&mut self) {
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

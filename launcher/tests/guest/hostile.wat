@@ -17,10 +17,14 @@
   (import "wasi:io/streams@0.2.0" "[resource-drop]output-stream" (func $drop-output (param i32)))
   (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $subscribe (param i64) (result i32)))
   (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+  (import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
   (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
 
   (memory (export "memory") 1)
   (data (i32.const 64) "ok\0agranted\0adenied\0a")
+
+  ;; Two lines, of which the first wants to be more, and a third without an end.
+  (data (i32.const 128) "a\1b[2J\c2\85\e2\80\a8\ff\22}\0d\0alauncher: error: forged\0alast")
 
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
 
@@ -46,6 +50,20 @@
     (call $end (local.get $stream)))
 
   (func $ok (param $out i32) (call $reply (local.get $out) (i32.const 64) (i32.const 3)))
+
+  (func $print (param $text i32) (param $length i32)
+    (call $send (call $stdout) (local.get $text) (local.get $length) (i32.const 0)))
+
+  ;; Prints 1000 lines of 4 KiB.
+  (func $print-much
+    (local $left i32)
+    (memory.fill (i32.const 8192) (i32.const 120) (i32.const 4095))
+    (i32.store8 (i32.const 12287) (i32.const 10))
+    (local.set $left (i32.const 1000))
+    (loop $more
+      (call $print (i32.const 8192) (i32.const 4096))
+      (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+      (br_if $more (local.get $left))))
 
   (func $sleep (param $nanoseconds i64) (call $block (call $subscribe (local.get $nanoseconds))))
   (func $sleep-for-ever (call $sleep (i64.const 1000000000000000)))
@@ -120,4 +138,12 @@
     ;; p: goes on for 300 ms after its answer.
     (if (i32.eq (local.get $letter) (i32.const 112))
       (then (call $ok (local.get $out)) (call $sleep (i64.const 300000000)) (return)))
+    ;; l: prints the rest of the path, without an end.
+    (if (i32.eq (local.get $letter) (i32.const 108))
+      (then (call $print (i32.add (i32.load (i32.const 4)) (i32.const 2)) (i32.sub (i32.load (i32.const 8)) (i32.const 2)))))
+    ;; k: prints what a log must not believe, and traps.
+    (if (i32.eq (local.get $letter) (i32.const 107))
+      (then (call $print (i32.const 128) (i32.const 43)) (unreachable)))
+    ;; f: prints more than a log takes.
+    (if (i32.eq (local.get $letter) (i32.const 102)) (then (call $print-much)))
     (call $ok (local.get $out))))

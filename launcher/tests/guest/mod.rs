@@ -92,6 +92,7 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
         },
         reuse: Reuse::None,
         pool: PoolNeeds { core_instances: 8, memories: 1, tables: 2, table_elements: 1000 },
+        parts: Vec::new(),
         inputs: BTreeMap::new(),
         recipe: none,
         attachments: Vec::new(),

@@ -81,6 +81,7 @@ pub(crate) fn manifest(payload: &[u8]) -> Manifest {
             Input { digest, source: "guests/cart.wasm".to_owned() },
         )]),
         recipe: digest,
+        parts: Vec::new(),
         attachments: Vec::new(),
     }
 }
