@@ -20,10 +20,11 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
-use crate::host::{Host, MAX_RANDOM_BYTES};
+use crate::host::Host;
 use crate::instances::Idle;
 use crate::linker::{self, LinkError};
 use crate::log::{self, Output, Stream};
+use crate::quota::Quota;
 use crate::reach::Reach;
 use crate::shared::Shared;
 use crate::ticker::{Running, Ticker};
@@ -90,6 +91,7 @@ pub struct App {
     places: Places,
     instances: Instances,
     reach: Reach,
+    quota: Option<Arc<Quota>>,
     /// The time of the next instance is to be told.
     tell_instance: AtomicBool,
 }
@@ -133,20 +135,21 @@ impl LinkedApp {
     /// When the system gives no thread.
     pub fn start(self, reach: Reach) -> Result<App, StartError> {
         let places = Places::new(self.manifest.limits.concurrency, self.queue);
-        self.start_with(places, reach)
+        let quota = Quota::of(&self.manifest.limits);
+        self.start_with(places, reach, quota)
     }
 
     /// As [`start`](Self::start), in the place of `predecessor`, the same application on another engine: both
-    /// reach the same, and their requests share its `concurrency`.
+    /// reach the same, and their requests share its `concurrency` and its `cpu-quota`.
     ///
     /// # Errors
     ///
     /// When the system gives no thread.
     pub fn succeed(self, predecessor: &App) -> Result<App, StartError> {
-        self.start_with(predecessor.places.clone(), predecessor.reach.clone())
+        self.start_with(predecessor.places.clone(), predecessor.reach.clone(), predecessor.quota.clone())
     }
 
-    fn start_with(self, places: Places, reach: Reach) -> Result<App, StartError> {
+    fn start_with(self, places: Places, reach: Reach, quota: Option<Arc<Quota>>) -> Result<App, StartError> {
         let Self { manifest, engine, proxy, .. } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let instances = match &manifest.reuse {
@@ -155,7 +158,7 @@ impl LinkedApp {
             Reuse::Concurrent(limits) => Instances::Shared(Shared::new(limits.clone())),
         };
         let tell_instance = AtomicBool::new(false);
-        Ok(App { manifest, engine, proxy, ticker, places, instances, reach, tell_instance })
+        Ok(App { manifest, engine, proxy, ticker, places, instances, reach, quota, tell_instance })
     }
 }
 
@@ -193,6 +196,11 @@ impl App {
         }
     }
 
+    /// What its guests may use of a processor, if that is limited.
+    pub(crate) fn quota(&self) -> Option<Arc<Quota>> {
+        self.quota.clone()
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.manifest.limits
     }
@@ -210,8 +218,8 @@ impl App {
     /// A store for one request, every limit set.
     pub(crate) fn store(&self) -> Store<Host> {
         let mut wasi = WasiCtx::builder();
-        wasi.stdout(Output(Stream::Stdout)).stderr(Output(Stream::Stderr)).max_random_size(MAX_RANDOM_BYTES);
-        self.reach.host(&mut wasi, self.limits().memory).into_store(&self.engine)
+        wasi.stdout(Output(Stream::Stdout)).stderr(Output(Stream::Stderr));
+        self.reach.store(&mut wasi, &self.manifest, &self.engine)
     }
 
     /// Waits for the right to have a store; `None` when too many wait already, or none became free soon.

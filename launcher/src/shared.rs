@@ -159,7 +159,8 @@ impl Shared {
         });
         let (idle, app, task) =
             (Duration::from_millis(self.limits.lifetime.idle_ms), Arc::clone(app), Arc::clone(&place));
-        tokio::spawn(async move {
+        let quota = app.quota();
+        let life = async move {
             let made = Instance::new(&app).await;
             // An application that was replaced must not live as long as its instances.
             drop(app);
@@ -171,7 +172,11 @@ impl Shared {
             let reason =
                 end.map_or_else(|error| guest::reason(&error), |()| "its instance was ended".to_owned());
             task.over.send_replace(Some(reason));
-        });
+        };
+        match quota {
+            None => tokio::spawn(life),
+            Some(quota) => tokio::spawn(quota.meter(life)),
+        };
         place
     }
 }
