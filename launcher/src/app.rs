@@ -27,7 +27,7 @@ use crate::log::{self, Output, Stream};
 use crate::quota::Quota;
 use crate::reach::Reach;
 use crate::shared::Shared;
-use crate::ticker::{Running, Ticker};
+use crate::ticker::{Running, Ticker, Ticks};
 
 /// How long a request waits for a slot before it is refused.
 pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
@@ -194,6 +194,11 @@ impl App {
             Instances::Shared(shared) => Some(shared),
             Instances::Fresh | Instances::Serial(_) => None,
         }
+    }
+
+    /// What makes its guests yield.
+    pub(crate) fn ticks(&self) -> Ticks {
+        self.ticker.ticks()
     }
 
     /// What its guests may use of a processor, if that is limited.

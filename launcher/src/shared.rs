@@ -159,7 +159,7 @@ impl Shared {
         });
         let (idle, app, task) =
             (Duration::from_millis(self.limits.lifetime.idle_ms), Arc::clone(app), Arc::clone(&place));
-        let quota = app.quota();
+        let (quota, ticks) = (app.quota(), app.ticks());
         let life = async move {
             let made = Instance::new(&app).await;
             // An application that was replaced must not live as long as its instances.
@@ -173,6 +173,8 @@ impl Shared {
                 end.map_or_else(|error| guest::reason(&error), |()| "its instance was ended".to_owned());
             task.over.send_replace(Some(reason));
         };
+        // What a guest left to do may run when there is no request, and with it no slot that makes it yield.
+        let life = ticks.during(life);
         match quota {
             None => tokio::spawn(life),
             Some(quota) => tokio::spawn(quota.meter(life)),
@@ -236,9 +238,10 @@ impl Place {
         });
         tokio::select! {
             biased;
-            result = run => result?,
-            // Beside the instance and not in it: a guest that spins keeps everything in its store waiting.
+            // Beside the instance and not in it: a guest that spins keeps everything in its store waiting. First, because
+            // what is left of an application that was replaced has nothing any more that makes it yield.
             () = self.ended(idle) => Ok(()),
+            result = run => result?,
         }
     }
 

@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use wadoo_signing::manifest::Trigger;
+use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse, Trigger};
 
 use crate::binary::{Place, Running};
 
@@ -323,6 +323,44 @@ fn cpu_quota() {
         assert!(u128::from(used) <= elapsed / 10 + 20, "{used} of {elapsed} hundredths of a second");
         drain(running);
     }
+}
+
+#[test]
+fn a_guest_that_spins_when_there_is_no_request_stops_nobody() {
+    let concurrent = Concurrent { at_once: 4, lifetime: Lifetime { requests: 1000, idle_ms: 60_000 } };
+    let place = Place::new(Trigger::Http03, &guest::hostile_03(), |manifest| {
+        manifest.reuse = Reuse::Concurrent(concurrent);
+    });
+    let running = place.start();
+    assert!(running.get("/l").starts_with("HTTP/1.1 200 OK"));
+    for _ in 0..10 {
+        // Long enough for the epoch to rest, were it not for the guest.
+        std::thread::sleep(Duration::from_millis(150));
+        assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+    }
+    drain(running);
+}
+
+#[test]
+fn a_guest_that_spins_in_an_application_that_was_replaced_stops_nobody() {
+    let concurrent = Concurrent { at_once: 4, lifetime: Lifetime { requests: 1000, idle_ms: 60_000 } };
+    let place = Place::new(Trigger::Http03, &guest::hostile_03(), |manifest| {
+        manifest.reuse = Reuse::Concurrent(concurrent);
+        manifest.limits.timeout_ms = Some(2000);
+    });
+    let running = place.start();
+    // At once, before the pool takes over.
+    let spinning: Vec<_> = (0..2)
+        .map(|_| send(&running, "GET /s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+        .collect();
+    for stream in spinning {
+        assert_problem(&rest(stream), 504);
+    }
+    for _ in 0..5 {
+        assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drain(running);
 }
 
 #[test]
