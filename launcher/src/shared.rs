@@ -9,6 +9,7 @@
 //! until its instance has really let go of it.
 
 use std::future::{pending, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,7 +54,15 @@ struct Place {
     /// A request waited too long for its turn, and the instance has not taken one since.
     stuck: AtomicBool,
     /// Why the instance ended, once it has.
-    over: watch::Sender<Option<String>>,
+    over: watch::Sender<Option<End>>,
+}
+
+/// Why an instance ended.
+#[derive(Clone)]
+struct End {
+    reason: String,
+    /// There was none: the pool or the system had no room for it.
+    no_room: bool,
 }
 
 struct State {
@@ -93,6 +102,7 @@ impl Shared {
     pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Guest {
         Box::pin(async move {
             let mut next = Some((call, (slot, alive)));
+            let mut failure = None;
             for left in (0..MAX_TRIES).rev() {
                 let (Some((call, held)), Some(shared)) = (next.take(), app.shared()) else { break };
                 let (done, mut is_done) = oneshot::channel();
@@ -100,7 +110,10 @@ impl Shared {
                 let taken_back = tokio::select! {
                     biased;
                     done = &mut is_done => return stay.end(done.is_ok()).await,
-                    _ = stay.place.failure() => stay.job.take(),
+                    error = stay.place.failure() => {
+                        failure = Some(error);
+                        stay.job.take()
+                    }
                     () = sleep(BEGIN_WITHIN), if left > 0 => {
                         stay.job.take().inspect(|_| stay.place.keep_away())
                     }
@@ -117,7 +130,7 @@ impl Shared {
                     }
                 }
             }
-            Err(wasmtime::Error::msg("every instance that was to take it failed before it began"))
+            Err(failure.unwrap_or_else(|| wasmtime::Error::msg("no instance took it")))
         })
     }
 
@@ -169,9 +182,11 @@ impl Shared {
                 Err(error) => Err(error),
             };
             task.state().retired = true;
-            let reason =
-                end.map_or_else(|error| guest::reason(&error), |()| "its instance was ended".to_owned());
-            task.over.send_replace(Some(reason));
+            let end = match end {
+                Ok(()) => End { reason: "its instance was ended".to_owned(), no_room: false },
+                Err(error) => End { reason: guest::reason(&error), no_room: guest::no_room(&error) },
+            };
+            task.over.send_replace(Some(end));
         };
         // What a guest left to do may run when there is no request, and with it no slot that makes it yield.
         let life = ticks.during(life);
@@ -276,8 +291,11 @@ impl Place {
     /// Why the instance ended; waits until it has.
     async fn failure(&self) -> wasmtime::Error {
         let mut over = self.over.subscribe();
-        let reason = over.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
-        wasmtime::Error::msg(reason.unwrap_or_default())
+        let end = over.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
+        match end {
+            Some(End { reason, no_room: true }) => io::Error::new(io::ErrorKind::OutOfMemory, reason).into(),
+            end => wasmtime::Error::msg(end.map(|end| end.reason).unwrap_or_default()),
+        }
     }
 
     /// Requests go elsewhere until it takes one again.

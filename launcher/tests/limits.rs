@@ -363,43 +363,57 @@ fn a_guest_that_spins_in_an_application_that_was_replaced_stops_nobody() {
     drain(running);
 }
 
+/// A launcher under a limit of the shell's `ulimit`.
+fn start_under(ulimit: &str, place: &Place) -> Running {
+    let mut command = std::process::Command::new("/bin/sh");
+    let launcher = place.launcher();
+    command.env_clear().envs(launcher.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(["-c", &format!("ulimit {ulimit}; exec \"$0\" \"$@\"")]).arg(launcher.get_program());
+    Running::spawn(command.arg(&place.artifact).args(["--addr", "127.0.0.1:0"]))
+}
+
 #[test]
-fn without_memory_requests_are_refused_and_others_go_on() {
-    let place = Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.limits.concurrency = 20);
-    let ulimit = |limit: &str| {
-        let mut command = std::process::Command::new("/bin/sh");
-        let launcher = place.launcher();
-        command.env_clear().envs(launcher.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")]).arg(launcher.get_program());
-        Running::spawn(command.arg(&place.artifact).args(["--addr", "127.0.0.1:0"]))
-    };
-    // Address space for three or four memories.
-    let running = ulimit(&format!("-v {}", 18 << 20));
-    let (mut held, mut refused) = (Vec::new(), 0);
-    for _ in 0..10 {
-        let mut stream = send(
-            &running,
-            "POST /r HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
-        );
-        let mut line = [0; 12];
-        stream.read_exact(&mut line).unwrap();
-        match &line {
-            b"HTTP/1.1 100" => held.push(stream),
-            b"HTTP/1.1 503" => refused += 1,
-            other => panic!("{}", String::from_utf8_lossy(other)),
+fn without_memory_for_an_instance_a_request_is_refused_and_others_go_on() {
+    let alone = Concurrent { at_once: 1, lifetime: Lifetime { requests: 1000, idle_ms: 1 } };
+    for place in [
+        Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.limits.concurrency = 20),
+        Place::new(Trigger::Http03, &guest::hostile_03(), |manifest| {
+            manifest.limits.concurrency = 20;
+            manifest.reuse = Reuse::Concurrent(alone.clone());
+        }),
+    ] {
+        // Address space for three or four memories.
+        let running = start_under(&format!("-v {}", 18 << 20), &place);
+        let (mut held, mut refused) = (Vec::new(), 0);
+        for _ in 0..10 {
+            let mut stream = send(
+                &running,
+                "POST /r HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 5\r\n\
+                 Expect: 100-continue\r\n\r\n",
+            );
+            let mut line = [0; 12];
+            stream.read_exact(&mut line).unwrap();
+            match &line {
+                b"HTTP/1.1 100" => held.push(stream),
+                b"HTTP/1.1 503" => refused += 1,
+                other => panic!("{}", String::from_utf8_lossy(other)),
+            }
         }
-    }
-    assert!(held.len() >= 2 && refused >= 2, "{} held, {refused} refused", held.len());
-    for mut stream in held {
-        stream.write_all(b"hello").unwrap();
-        assert!(rest(stream).contains("HTTP/1.1 200 OK"));
-    }
-    for _ in 0..5 {
+        assert!(held.len() >= 2 && refused >= 2, "{} held, {refused} refused", held.len());
+        for mut stream in held {
+            stream.write_all(b"hello").unwrap();
+            assert!(rest(stream).contains("HTTP/1.1 200 OK"));
+        }
         assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+        drain(running);
     }
-    drain(running);
-    // Less memory that can be written than the guest may have.
-    let running = ulimit(&format!("-d {}", 60 << 10));
+}
+
+#[test]
+fn without_memory_for_a_growth_the_guest_is_told() {
+    // Less that can be written than the guest may have.
+    let place = Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.limits.memory = 128 << 20);
+    let running = start_under(&format!("-d {}", 60 << 10), &place);
     for _ in 0..20 {
         assert!(running.get("/h").contains("denied"), "64 MiB of 60");
         assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
@@ -422,12 +436,7 @@ fn a_limit_that_a_command_cannot_heed_is_a_mistake() {
 
 #[test]
 fn few_descriptors_are_no_end() {
-    let place = Place::server();
-    let mut command = std::process::Command::new("/bin/sh");
-    let launcher = place.launcher();
-    command.env_clear().envs(launcher.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(launcher.get_program()).arg(&place.artifact);
-    let running = Running::spawn(command.args(["--addr", "127.0.0.1:0"]));
+    let running = start_under("-n 64", &Place::server());
     let idle: Vec<_> = (0..200).map(|_| connect(&running)).collect();
     for _ in 0..10 {
         exchange(&mut connect(&running));
