@@ -65,5 +65,11 @@ fn limits(limits: &recipe::Limits, trigger: &Trigger) -> manifest::Limits {
         concurrency: limits.concurrency,
         request_body: limits.request_body,
         request_headers: limits.request_headers,
+        resources: limits.resources,
+        handles: limits.handles,
+        host_call: limits.host_call,
+        fields: limits.fields,
+        random: limits.random,
+        cpu_quota_percent: limits.cpu_quota,
     }
 }

@@ -20,14 +20,15 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
-use crate::host::{Host, MAX_RANDOM_BYTES};
+use crate::host::Host;
 use crate::instances::Idle;
 use crate::linker::{self, LinkError};
 use crate::log::{self, Stream};
 use crate::output::Output;
+use crate::quota::Quota;
 use crate::reach::Reach;
 use crate::shared::Shared;
-use crate::ticker::{Running, Ticker};
+use crate::ticker::{Running, Ticker, Ticks};
 
 /// How long a request waits for a slot before it is refused.
 pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
@@ -93,6 +94,7 @@ pub struct App {
     places: Places,
     instances: Instances,
     reach: Reach,
+    quota: Option<Arc<Quota>>,
     /// The time of the next instance is to be told.
     tell_instance: AtomicBool,
 }
@@ -136,20 +138,21 @@ impl LinkedApp {
     /// When the system gives no thread.
     pub fn start(self, reach: Reach) -> Result<App, StartError> {
         let places = Places::new(self.manifest.limits.concurrency, self.queue);
-        self.start_with(places, reach)
+        let quota = Quota::of(&self.manifest.limits);
+        self.start_with(places, reach, quota)
     }
 
     /// As [`start`](Self::start), in the place of `predecessor`, the same application on another engine: both
-    /// reach the same, and their requests share its `concurrency`.
+    /// reach the same, and their requests share its `concurrency` and its `cpu-quota`.
     ///
     /// # Errors
     ///
     /// When the system gives no thread.
     pub fn succeed(self, predecessor: &App) -> Result<App, StartError> {
-        self.start_with(predecessor.places.clone(), predecessor.reach.clone())
+        self.start_with(predecessor.places.clone(), predecessor.reach.clone(), predecessor.quota.clone())
     }
 
-    fn start_with(self, places: Places, reach: Reach) -> Result<App, StartError> {
+    fn start_with(self, places: Places, reach: Reach, quota: Option<Arc<Quota>>) -> Result<App, StartError> {
         let Self { manifest, engine, proxy, .. } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let instances = match &manifest.reuse {
@@ -159,7 +162,7 @@ impl LinkedApp {
         };
         let tell_instance = AtomicBool::new(false);
         let name = manifest.app.name.as_str().into();
-        Ok(App { manifest, name, engine, proxy, ticker, places, instances, reach, tell_instance })
+        Ok(App { manifest, name, engine, proxy, ticker, places, instances, reach, quota, tell_instance })
     }
 }
 
@@ -197,6 +200,16 @@ impl App {
         }
     }
 
+    /// What makes its guests yield.
+    pub(crate) fn ticks(&self) -> Ticks {
+        self.ticker.ticks()
+    }
+
+    /// What its guests may use of a processor, if that is limited.
+    pub(crate) fn quota(&self) -> Option<Arc<Quota>> {
+        self.quota.clone()
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.manifest.limits
     }
@@ -216,9 +229,9 @@ impl App {
         let mut wasi = WasiCtx::builder();
         let output = Output::new(Arc::clone(&self.name));
         wasi.stdout(output.stream(Stream::Stdout)).stderr(output.stream(Stream::Stderr));
-        wasi.max_random_size(MAX_RANDOM_BYTES);
-        let host = self.reach.host(&mut wasi, self.limits().memory).with_output(output);
-        host.into_store(&self.engine)
+        let mut store = self.reach.store(&mut wasi, &self.manifest, &self.engine);
+        store.data_mut().prints_to(output);
+        store
     }
 
     /// Waits for the right to have a store; `None` when too many wait already, or none became free soon.

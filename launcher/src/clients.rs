@@ -2,11 +2,13 @@
 //!
 //! Owns the numbers of connections and what each is doing, as far as limits need to know. Where there is no room
 //! for one more, connections without a running request are closed, the least useful first: those that were never
-//! used, then those that have been idle for longest. So nobody keeps others out by holding connections open.
+//! used, then those that have been idle for longest. Of equally useful ones, those go first whose address has most of
+//! them. So nobody keeps others out by holding connections open, or by opening them faster than others can speak.
 //!
 //! Invariants: no connection with a running request is closed for want of room; every connection that is open
 //! has a [`Seat`], and gives it back when it ends in any way.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -141,15 +143,29 @@ fn network(address: IpAddr) -> IpAddr {
 
 impl Table {
     fn close_idle(&mut self, many: usize, of: impl Fn(&Seat) -> bool) -> usize {
-        let idle = self.seats.iter().filter(|(_, seat)| of(seat));
-        let mut idle: Vec<_> =
-            idle.filter_map(|(number, seat)| seat.idle().map(|idle| (idle, *number))).collect();
+        let mut idle: Vec<_> = self
+            .seats
+            .iter()
+            .filter(|(_, seat)| of(seat))
+            .filter_map(|(number, seat)| {
+                let (used, since) = seat.idle()?;
+                Some(Idle { used, others: Reverse(0), since, number: *number, address: seat.address })
+            })
+            .collect();
+        // Not the number of all its connections: those that are busy take nobody's place in vain.
+        let mut counts = HashMap::<_, usize>::new();
+        for idle in &idle {
+            *counts.entry((idle.used, idle.address)).or_default() += 1;
+        }
+        for idle in &mut idle {
+            idle.others.0 = counts[&(idle.used, idle.address)];
+        }
         if idle.len() > many {
             idle.select_nth_unstable(many);
             idle.truncate(many);
         }
-        for (_, number) in &idle {
-            if let Some(seat) = self.remove(*number) {
+        for idle in &idle {
+            if let Some(seat) = self.remove(idle.number) {
                 seat.close();
             }
         }
@@ -177,6 +193,19 @@ impl Table {
             log::write(log::Kind::Connections, message);
         }
     }
+}
+
+/// A connection that may be closed. The least of them goes first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Idle {
+    /// It has answered a request.
+    used: bool,
+    /// Those of its address that are idle in the same way: a client that has just connected, and has not had the time
+    /// to speak, is told by it from those who never will.
+    others: Reverse<usize>,
+    since: Instant,
+    number: u64,
+    address: Option<IpAddr>,
 }
 
 /// The right to be connected.
@@ -369,6 +398,29 @@ mod tests {
         assert!(is_closed(&used).await && is_closed(&newer).await);
         assert!(!is_closed(&busy).await);
         assert_eq!(clients.make_room(5, "test"), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_most_connections_that_never_spoke_loses_one_of_them() {
+        let clients = clients(8, 8);
+        let one = seat(&clients, "10.0.0.1").await.unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let mut many = Vec::new();
+        for _ in 0..3 {
+            many.push(seat(&clients, "10.0.0.2").await.unwrap());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        // Busy and used ones are not counted.
+        let two = [seat(&clients, "10.0.0.3").await.unwrap(), seat(&clients, "10.0.0.3").await.unwrap()];
+        let _running = two[0].seat.begin();
+        drop(two[1].seat.begin());
+        for gone in &many[..2] {
+            assert_eq!(clients.make_room(1, "test"), 1);
+            assert!(is_closed(gone).await && !is_closed(&one).await);
+        }
+        // They have as few as the other now, and the oldest goes first.
+        assert_eq!(clients.make_room(1, "test"), 1);
+        assert!(is_closed(&one).await && !is_closed(&many[2]).await);
     }
 
     #[tokio::test(start_paused = true)]

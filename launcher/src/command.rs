@@ -17,9 +17,10 @@ use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use crate::app::{StartError, check_memory};
 use crate::guest::Failure;
-use crate::host::{Host, MAX_RANDOM_BYTES};
+use crate::host::Host;
 use crate::linker::{self, LinkError};
 use crate::problem::seconds;
+use crate::quota::Quota;
 use crate::reach::Reach;
 use crate::ticker::Ticker;
 
@@ -110,7 +111,14 @@ impl Command {
         let ticker = Ticker::start(&self.engine).map_err(RunError::Ticker)?;
         let _running = ticker.run();
         let mut store = self.store(arguments, reach);
-        let run = self.enter(&mut store);
+        let quota = Quota::of(&self.manifest.limits);
+        let enter = self.enter(&mut store);
+        let run = async {
+            match quota {
+                None => enter.await,
+                Some(quota) => quota.meter(enter).await,
+            }
+        };
         let result = match self.manifest.limits.timeout_ms.map(Duration::from_millis) {
             Some(limit) => timeout(limit, run)
                 .await
@@ -151,7 +159,7 @@ impl Command {
 
     fn store(&self, arguments: &[String], reach: &Reach) -> Store<Host> {
         let mut wasi = WasiCtx::builder();
-        wasi.inherit_stdio().max_random_size(MAX_RANDOM_BYTES).arg(&self.manifest.app.name).args(arguments);
-        reach.host(&mut wasi, self.manifest.limits.memory).into_store(&self.engine)
+        wasi.inherit_stdio().arg(&self.manifest.app.name).args(arguments);
+        reach.store(&mut wasi, &self.manifest, &self.engine)
     }
 }

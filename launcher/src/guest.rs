@@ -4,15 +4,19 @@
 //! holds (of an instance that several requests share, see `shared`). No time limit is known here; whoever polls the future decides how long (see `exchange`).
 
 use std::future::{pending, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::channel::oneshot;
 use http::{Request, Response};
+use rustix::io::Errno;
 use wadoo_signing::manifest::Manifest;
 use wasmtime::component::Accessor;
-use wasmtime::{AsContextMut as _, FrameInfo, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime::{
+    AsContextMut as _, FrameInfo, OutOfMemory, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace,
+};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
@@ -49,7 +53,8 @@ pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Gues
     if app.shared().is_some() {
         return Shared::start(app, slot, alive, call);
     }
-    Box::pin(async move {
+    let quota = app.quota();
+    let guest = Box::pin(async move {
         // Declared first, dropped last: the store is gone before another may take its slot.
         let _held = (slot, alive);
         let failed = Arc::clone(&call.failed);
@@ -63,7 +68,11 @@ pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Gues
             idle.keep(instance, &app);
         }
         result
-    })
+    });
+    match quota {
+        None => guest,
+        Some(quota) => Box::pin(quota.meter(guest)),
+    }
 }
 
 async fn handle(instance: &mut Instance, call: Call) -> Result<(), wasmtime::Error> {
@@ -117,9 +126,13 @@ async fn handle_03(
         .await?
 }
 
-/// Whether the guest failed only because the pool had no room for it at the moment.
+/// Whether the guest failed only because there was no room for it at the moment, in the pool or in the memory that the
+/// system has for this process.
 pub(crate) fn no_room(error: &wasmtime::Error) -> bool {
     error.is::<PoolConcurrencyLimitError>()
+        || error.is::<OutOfMemory>()
+        || error.downcast_ref::<Errno>() == Some(&Errno::NOMEM)
+        || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory)
 }
 
 /// Why a guest failed, and where: never a backtrace of the host.

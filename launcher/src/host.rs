@@ -1,16 +1,18 @@
 //! What one instance of an application can reach: the data of its store.
 //!
-//! Owns the WASI state, the resource table and the memory limit of one store. Deliberately absent: which
-//! interfaces are linked to it (see `linker`).
+//! Owns the WASI state, the resource table and every limit of one store. Deliberately absent: which interfaces are
+//! linked to it (see `linker`).
 //!
-//! Invariant: deny by default. No sockets, no files, an empty environment and empty stdin, unless the
-//! manifest grants otherwise (see `reach`).
+//! Invariants: deny by default. No sockets, no files, an empty environment and empty stdin, unless the manifest grants
+//! otherwise (see `reach`). What a guest makes the host hold is limited, by the manifest's limits and by what the
+//! composer counted; both are signed.
 
 use std::io;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 use tokio::task::yield_now;
+use wadoo_signing::manifest::{Limits, Manifest, PoolNeeds};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, OutOfMemory, ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -19,25 +21,6 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 use crate::outgoing::Outgoing;
 use crate::output::Output;
 use crate::request_id::RequestId;
-
-/// Bytes that the host allocates at most on behalf of one call from the guest.
-pub(crate) const HOSTCALL_BYTES: usize = 16 << 20;
-
-/// Resources of the host (streams, bodies, sets of HTTP fields) that one store may hold at a time.
-pub(crate) const MAX_RESOURCES: usize = 1024;
-
-/// Bytes of one set of HTTP fields, with what the host needs to hold them. The most that a store costs the
-/// host beside its memories is [`MAX_RESOURCES`] of them.
-pub(crate) const MAX_FIELDS_BYTES: usize = 32 << 10;
-
-/// Handles in the tables of one store's guests, and tasks, streams and futures between them. One is small.
-pub(crate) const MAX_HANDLES: usize = 4096;
-
-/// Random bytes that one call may ask for.
-pub(crate) const MAX_RANDOM_BYTES: u64 = 1 << 20;
-
-/// Core instances, memories and tables of one store: the composer counts them, this only stops nonsense.
-pub(crate) const MAX_ITEMS: usize = 10_000;
 
 /// The data of one store.
 pub(crate) struct Host {
@@ -52,19 +35,25 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(wasi: WasiCtx, memory: u64, outgoing_02: Outgoing, outgoing_03: Outgoing) -> Self {
+    /// The data of a store for the application of `manifest`.
+    pub(crate) fn new(
+        wasi: WasiCtx,
+        manifest: &Manifest,
+        outgoing_02: Outgoing,
+        outgoing_03: Outgoing,
+    ) -> Self {
+        let limits = &manifest.limits;
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(MAX_FIELDS_BYTES);
+        http.set_field_size_limit(limits.fields as usize);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_RESOURCES);
-        let memory = MemoryLimit::new(usize::try_from(memory).unwrap_or(usize::MAX));
+        table.set_max_capacity(limits.resources as usize);
+        let memory = MemoryLimit::new(limits.memory, &manifest.pool);
         Self { wasi, http, table, memory, outgoing_02, outgoing_03, output: None }
     }
 
-    /// With `output` as what its streams print to, so that it learns which request runs.
-    pub(crate) fn with_output(mut self, output: Arc<Output>) -> Self {
+    /// `output` is what its streams print to, and learns which request runs.
+    pub(crate) fn prints_to(&mut self, output: Arc<Output>) {
         self.output = Some(output);
-        self
     }
 
     /// What is printed from here on belongs to `request`, or could be of several.
@@ -75,13 +64,13 @@ impl Host {
     }
 
     /// A store around this data, with every limit set. A guest in it yields at each tick of the epoch.
-    pub(crate) fn into_store(self, engine: &Engine) -> Store<Self> {
+    pub(crate) fn into_store(self, engine: &Engine, limits: &Limits) -> Store<Self> {
         let mut store = Store::new(engine, self);
         store.limiter(|host| &mut host.memory);
-        store.set_hostcall_fuel(HOSTCALL_BYTES);
-        store.set_max_component_handles(MAX_HANDLES);
+        store.set_hostcall_fuel(usize::try_from(limits.host_call).unwrap_or(usize::MAX));
+        store.set_max_component_handles(limits.handles as usize);
         if let Some(table) = store.concurrent_resource_table() {
-            table.set_max_capacity(MAX_HANDLES);
+            table.set_max_capacity(limits.handles as usize);
         }
         store.set_epoch_deadline(1);
         // Not wasmtime's own yield, which wakes at once: tokio would then look at sockets and timers only
@@ -113,14 +102,18 @@ struct MemoryLimit {
     left: usize,
     /// What was granted last, to be given back if the system then has no memory for it.
     granted: usize,
+    /// Core instances, memories and tables of the store, as the composer counted them. A pool has room for no more;
+    /// an instance that is made without one has no more either.
+    counted: PoolNeeds,
 }
 
 /// What an element of a table costs the host.
 const TABLE_ELEMENT_BYTES: usize = 16;
 
 impl MemoryLimit {
-    fn new(left: usize) -> Self {
-        Self { left, granted: 0 }
+    fn new(memory: u64, counted: &PoolNeeds) -> Self {
+        let left = usize::try_from(memory).unwrap_or(usize::MAX);
+        Self { left, granted: 0, counted: counted.clone() }
     }
 
     /// Charges a growth, unless it is beyond the limit or cannot succeed anyway: a guest may try that as often
@@ -166,6 +159,8 @@ impl ResourceLimiter for MemoryLimit {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT_BYTES);
+        let most = usize::try_from(self.counted.table_elements).unwrap_or(usize::MAX);
+        let maximum = Some(maximum.map_or(most, |maximum| maximum.min(most)));
         Ok(self.take(bytes(current), bytes(desired), maximum.map(bytes)))
     }
 
@@ -175,39 +170,49 @@ impl ResourceLimiter for MemoryLimit {
     }
 
     fn instances(&self) -> usize {
-        MAX_ITEMS
+        self.counted.core_instances as usize
     }
 
     fn tables(&self) -> usize {
-        MAX_ITEMS
+        self.counted.tables as usize
     }
 
     fn memories(&self) -> usize {
-        MAX_ITEMS
+        self.counted.memories as usize
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use wadoo_signing::manifest::OutgoingHttp;
-
     use super::*;
-    use crate::egress::Egress;
-    use crate::upstream::Upstreams;
+
+    fn limit(memory: u64) -> MemoryLimit {
+        let counted = PoolNeeds { core_instances: 3, memories: 1, tables: 2, table_elements: 5_000 };
+        MemoryLimit::new(memory, &counted)
+    }
 
     #[test]
     fn memories_and_tables_share_one_limit() {
-        let mut limit = MemoryLimit::new(200_000);
+        let mut limit = limit(200_000);
         assert!(limit.memory_growing(0, 65_536, None).unwrap());
         assert!(limit.memory_growing(65_536, 131_072, None).unwrap());
         assert!(!limit.memory_growing(131_072, 262_144, None).unwrap());
         assert!(limit.table_growing(0, 4_000, None).unwrap());
-        assert!(!limit.table_growing(4_000, 8_000, None).unwrap());
+        assert!(!limit.table_growing(0, 4_500, None).unwrap());
+    }
+
+    #[test]
+    fn there_is_no_more_of_anything_than_the_composer_counted() {
+        let mut limit = limit(1 << 30);
+        assert_eq!((limit.instances(), limit.memories(), limit.tables()), (3, 1, 2));
+        assert!(limit.table_growing(0, 5_000, None).unwrap());
+        assert!(!limit.table_growing(0, 5_001, None).unwrap());
+        assert!(!limit.table_growing(0, 5_000, Some(4_999)).unwrap());
     }
 
     #[test]
     fn a_growth_that_fails_is_not_charged() {
-        let mut limit = MemoryLimit::new(131_072);
+        let mut limit = limit(131_072);
         for _ in 0..10 {
             assert!(!limit.memory_growing(0, 131_072, Some(65_536)).unwrap());
             assert!(!limit.table_growing(0, 100, Some(10)).unwrap());
@@ -218,20 +223,5 @@ mod tests {
         assert!(limit.memory_growing(0, 131_072, None).unwrap());
         limit.memory_grow_failed(wasmtime::format_err!("beyond the type")).unwrap();
         assert!(!limit.memory_growing(131_072, 196_608, None).unwrap());
-    }
-
-    #[test]
-    fn a_store_costs_the_host_little_beside_its_memory() {
-        const { assert!(MAX_RESOURCES * MAX_FIELDS_BYTES <= 32 << 20) };
-        let none = || Outgoing::new(Arc::new(Upstreams::new(Egress::new(OutgoingHttp::default()))));
-        let host = Host::new(WasiCtx::builder().build(), 0, none(), none());
-        let mut store = host.into_store(&Engine::default());
-        assert_eq!(store.max_component_handles(), MAX_HANDLES);
-        for _ in 0..MAX_RESOURCES {
-            store.data_mut().table.push(()).unwrap();
-        }
-        assert!(store.data_mut().table.push(()).is_err());
-        let table = store.concurrent_resource_table().expect("concurrency is on");
-        assert_eq!(table.max_capacity(), MAX_HANDLES);
     }
 }

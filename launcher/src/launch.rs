@@ -11,7 +11,7 @@ use wadoo_launcher::activation::{self, Inherited};
 use wadoo_launcher::app::{LinkedApp, MAX_WAITING};
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
-use wadoo_launcher::limits::Caps;
+use wadoo_launcher::limits::{self, Caps};
 use wadoo_launcher::listen::{Address, Bound, DEFAULT_ADDRESS};
 use wadoo_launcher::log::{Event, Kind, Ready};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
@@ -85,7 +85,7 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
                     Exit::Usage,
                     format!("`{app}` is a command and has no limit `{name}`"),
                 )
-                .hint("the limits of a command are `memory` and `timeout`"));
+                .hint(format!("the limits of a command are {}", limits::OF_COMMANDS.join(", "))));
             }
             let loaded = Loaded::from(authentic, &options.caps, engine::unpooled, &mut timings)?;
             let reach = loaded.reach(options)?;

@@ -60,6 +60,8 @@ pub mod pool;
 #[cfg(feature = "serve")]
 mod problem;
 #[cfg(feature = "serve")]
+mod quota;
+#[cfg(feature = "serve")]
 pub mod reach;
 #[cfg(feature = "serve")]
 mod request_id;

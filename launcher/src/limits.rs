@@ -40,8 +40,11 @@ pub const MAX_URI_BYTES: u32 = 8192;
 /// The longest time that a limit can be set to: a clock can always add it.
 pub const LONGEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The largest share of one processor that can be set, in hundredths: a hundred of them.
+pub const MAX_CPU_QUOTA: u32 = 10_000;
+
 /// The names of all limits, as `--limit` takes them.
-pub const NAMES: [&str; 17] = [
+pub const NAMES: [&str; 23] = [
     "connections",
     "connections-per-address",
     "requests-per-address",
@@ -58,6 +61,12 @@ pub const NAMES: [&str; 17] = [
     "request-body",
     "request-headers",
     "queue",
+    "resources",
+    "handles",
+    "host-call",
+    "fields",
+    "random",
+    "cpu-quota",
     "log-rate",
 ];
 
@@ -110,6 +119,12 @@ pub struct Caps {
     request_body: Option<u64>,
     request_headers: Option<u32>,
     queue: Option<u32>,
+    resources: Option<u32>,
+    handles: Option<u32>,
+    host_call: Option<u64>,
+    fields: Option<u32>,
+    random: Option<u64>,
+    cpu_quota: Option<u32>,
     log_rate: Option<u64>,
 }
 
@@ -122,9 +137,13 @@ impl Caps {
         lower(&mut limits.concurrency, self.concurrency);
         lower(&mut limits.request_body, self.request_body);
         lower(&mut limits.request_headers, self.request_headers);
-        if let Some(timeout) = self.timeout.map(millis) {
-            limits.timeout_ms = Some(limits.timeout_ms.map_or(timeout, |signed| signed.min(timeout)));
-        }
+        lower(&mut limits.resources, self.resources);
+        lower(&mut limits.handles, self.handles);
+        lower(&mut limits.host_call, self.host_call);
+        lower(&mut limits.fields, self.fields);
+        lower(&mut limits.random, self.random);
+        lower_or_set(&mut limits.timeout_ms, self.timeout.map(millis));
+        lower_or_set(&mut limits.cpu_quota_percent, self.cpu_quota);
     }
 
     /// How many requests may wait for others to end, if the operator says so.
@@ -139,13 +158,24 @@ impl Caps {
 
     /// Whether the limit of this name holds for commands too.
     pub fn is_of_commands(name: &str) -> bool {
-        matches!(name, "memory" | "timeout")
+        OF_COMMANDS.contains(&name)
     }
 }
+
+/// The names of the limits that a command has.
+pub const OF_COMMANDS: [&str; 8] =
+    ["memory", "timeout", "resources", "handles", "host-call", "fields", "random", "cpu-quota"];
 
 fn lower<T: Ord + Copy>(limit: &mut T, cap: Option<T>) {
     if let Some(cap) = cap {
         *limit = cap.min(*limit);
+    }
+}
+
+/// As [`lower`], of a limit that may be none.
+fn lower_or_set<T: Ord + Copy>(limit: &mut Option<T>, cap: Option<T>) {
+    if let Some(cap) = cap {
+        *limit = Some(limit.map_or(cap, |signed| signed.min(cap)));
     }
 }
 
@@ -208,6 +238,12 @@ pub fn set(
         "request-headers" => caps.request_headers = Some(value.bytes(u32::MAX)?),
         // Less could not hold the longest line.
         "log-rate" => caps.log_rate = Some(value.size_from(1 << 10)?),
+        "resources" => caps.resources = Some(value.count(u32::MAX)?),
+        "handles" => caps.handles = Some(value.count(u32::MAX)?),
+        "host-call" => caps.host_call = Some(value.size(u64::MAX)?),
+        "fields" => caps.fields = Some(value.bytes(u32::MAX)?),
+        "random" => caps.random = Some(value.size(u64::MAX)?),
+        "cpu-quota" => caps.cpu_quota = Some(value.percent(MAX_CPU_QUOTA)?),
         // None may wait, which is a limit as well.
         _ => caps.queue = Some(if value.text == "0" { 0 } else { value.count(1_000_000)? }),
     }
@@ -252,6 +288,14 @@ impl Value<'_> {
         self.size(most.into()).map(|size| u32::try_from(size).unwrap_or(most))
     }
 
+    fn percent(&self, most: u32) -> Result<u32, LimitError> {
+        let percent =
+            self.text.strip_suffix('%').and_then(digits).and_then(|number| u32::try_from(number).ok());
+        percent.filter(|percent| (1..=most).contains(percent)).ok_or_else(|| {
+            self.malformed(format!("a share of one processor from `1%` to `{most}%`, `50%` for example"))
+        })
+    }
+
     fn time(&self) -> Result<Duration, LimitError> {
         duration(self.text)
             .filter(|time| !time.is_zero() && *time <= LONGEST_TIME)
@@ -285,6 +329,12 @@ mod tests {
             concurrency: 100,
             request_body: 1 << 20,
             request_headers: 8192,
+            resources: 1000,
+            handles: 1000,
+            host_call: 1 << 20,
+            fields: 8192,
+            random: 8192,
+            cpu_quota_percent: None,
         }
     }
 
@@ -310,8 +360,29 @@ mod tests {
         assert_eq!(narrowed(&lower), expected);
         let expected = Limits { request_body: 0, request_headers: 4096, ..signed() };
         assert_eq!(narrowed(&["request-body=0", "request-headers=4KiB", "queue=0"]), expected);
-        let higher =
-            ["memory=1GiB", "timeout=1h", "body-timeout=1h", "concurrency=1000", "request-body=1GiB"];
+        let lower = ["resources=1", "handles=2", "host-call=3", "fields=4", "random=5", "cpu-quota=6%"];
+        let expected = Limits {
+            resources: 1,
+            handles: 2,
+            host_call: 3,
+            fields: 4,
+            random: 5,
+            cpu_quota_percent: Some(6),
+            ..signed()
+        };
+        assert_eq!(narrowed(&lower), expected);
+        let higher = [
+            "memory=1GiB",
+            "timeout=1h",
+            "body-timeout=1h",
+            "concurrency=1000",
+            "request-body=1GiB",
+            "resources=2000",
+            "handles=2000",
+            "host-call=1GiB",
+            "fields=1MiB",
+            "random=1MiB",
+        ];
         assert_eq!(narrowed(&higher), signed());
     }
 
@@ -319,7 +390,7 @@ mod tests {
     fn every_name_is_a_limit_and_mistakes_are_named() {
         for name in NAMES {
             let (mut connection, mut caps) = (ConnectionLimits::default(), Caps::default());
-            let fits = ["7", "7s", "7KiB"]
+            let fits = ["7", "7s", "7KiB", "7%"]
                 .iter()
                 .filter(|value| set(&format!("{name}={value}"), &mut connection, &mut caps) == Ok(name));
             assert!((1..3).contains(&fits.count()), "{name}");
@@ -340,6 +411,10 @@ mod tests {
             (
                 "log-rate=1023",
                 "limit `log-rate`: `1023` is not a size of at least 1024 bytes, `64KiB` for example",
+            ),
+            (
+                "cpu-quota=50",
+                "limit `cpu-quota`: `50` is not a share of one processor from `1%` to `10000%`, `50%` for example",
             ),
             ("memory=64MB", "limit `memory`: `64MB` is not a size, `512KiB` or `64MiB` for example"),
             (

@@ -19,6 +19,7 @@ use thiserror::Error;
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp};
 use wadoo_signing::mount::{Access, MountPath};
 use wadoo_signing::report::{Exit, Report};
+use wasmtime::{Engine, Store};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
@@ -150,8 +151,14 @@ impl Reach {
         })
     }
 
-    /// The data of a store: `wasi`, with everything that is granted.
-    pub(crate) fn host(&self, wasi: &mut WasiCtxBuilder, memory: u64) -> Host {
+    /// A store for the application of `manifest`: `wasi`, with everything that is granted, and every limit set.
+    pub(crate) fn store(
+        &self,
+        wasi: &mut WasiCtxBuilder,
+        manifest: &Manifest,
+        engine: &Engine,
+    ) -> Store<Host> {
+        wasi.max_random_size(manifest.limits.random);
         if let Some(granted) = &self.sockets {
             let granted = Arc::clone(granted);
             wasi.allow_tcp(true).allow_udp(true).socket_addr_check(move |address, used| {
@@ -162,7 +169,8 @@ impl Reach {
         let mut wasi = wasi.envs(&self.variables).build();
         *wasi.filesystem() = self.files.clone();
         let outgoing = |upstreams: &Arc<Upstreams>| Outgoing::new(Arc::clone(upstreams));
-        Host::new(wasi, memory, outgoing(&self.http_02), outgoing(&self.http_03))
+        let host = Host::new(wasi, manifest, outgoing(&self.http_02), outgoing(&self.http_03));
+        host.into_store(engine, &manifest.limits)
     }
 }
 

@@ -9,6 +9,7 @@
 //! until its instance has really let go of it.
 
 use std::future::{pending, poll_fn};
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ use wasmtime::component::Accessor;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
 
 use crate::app::{App, Slot};
-use crate::guest::{Call, Failure, Guest};
+use crate::guest::{self, Call, Failure, Guest};
 use crate::host::Host;
 use crate::instances::Instance;
 use crate::server::Alive;
@@ -57,7 +58,15 @@ struct Place {
     /// A request waited too long for its turn, and the instance has not taken one since.
     stuck: AtomicBool,
     /// Why the instance ended, once it has.
-    over: watch::Sender<Option<Failure>>,
+    over: watch::Sender<Option<End>>,
+}
+
+/// Why an instance ended.
+#[derive(Clone)]
+struct End {
+    failure: Failure,
+    /// There was none: the pool or the system had no room for it.
+    no_room: bool,
 }
 
 struct State {
@@ -97,6 +106,7 @@ impl Shared {
     pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Guest {
         Box::pin(async move {
             let mut next = Some((call, (slot, alive)));
+            let mut failure = None;
             for left in (0..MAX_TRIES).rev() {
                 let (Some((call, held)), Some(shared)) = (next.take(), app.shared()) else { break };
                 let (done, mut is_done) = oneshot::channel();
@@ -104,7 +114,10 @@ impl Shared {
                 let taken_back = tokio::select! {
                     biased;
                     done = &mut is_done => return stay.end(done.is_ok()).await,
-                    _ = stay.place.failure() => stay.job.take(),
+                    error = stay.place.failure() => {
+                        failure = Some(error);
+                        stay.job.take()
+                    }
                     () = sleep(BEGIN_WITHIN), if left > 0 => {
                         stay.job.take().inspect(|_| stay.place.keep_away())
                     }
@@ -121,7 +134,7 @@ impl Shared {
                     }
                 }
             }
-            Err(wasmtime::Error::msg("every instance that was to take it failed before it began"))
+            Err(failure.unwrap_or_else(|| wasmtime::Error::msg("no instance took it")))
         })
     }
 
@@ -167,7 +180,8 @@ impl Shared {
         });
         let (idle, app, task) =
             (Duration::from_millis(self.limits.lifetime.idle_ms), Arc::clone(app), Arc::clone(&place));
-        tokio::spawn(async move {
+        let (quota, ticks) = (app.quota(), app.ticks());
+        let life = async move {
             let made = Instance::new(&app).await;
             // An application that was replaced must not live as long as its instances.
             drop(app);
@@ -177,9 +191,18 @@ impl Shared {
             };
             task.state().retired = true;
             let ended = Failure { because: "its instance was ended".to_owned(), place: None };
-            let failure = end.map_or_else(|error| Failure::of(&error), |()| ended);
-            task.over.send_replace(Some(failure));
-        });
+            let end = match end {
+                Ok(()) => End { failure: ended, no_room: false },
+                Err(error) => End { failure: Failure::of(&error), no_room: guest::no_room(&error) },
+            };
+            task.over.send_replace(Some(end));
+        };
+        // What a guest left to do may run when there is no request, and with it no slot that makes it yield.
+        let life = ticks.during(life);
+        match quota {
+            None => tokio::spawn(life),
+            Some(quota) => tokio::spawn(quota.meter(life)),
+        };
         place
     }
 }
@@ -245,9 +268,10 @@ impl Place {
         });
         tokio::select! {
             biased;
-            result = run => result?,
-            // Beside the instance and not in it: a guest that spins keeps everything in its store waiting.
+            // Beside the instance and not in it: a guest that spins keeps everything in its store waiting. First, because
+            // what is left of an application that was replaced has nothing any more that makes it yield.
             () = self.ended(idle) => Ok(()),
+            result = run => result?,
         }
     }
 
@@ -282,8 +306,11 @@ impl Place {
     /// Why the instance ended; waits until it has.
     async fn failure(&self) -> wasmtime::Error {
         let mut over = self.over.subscribe();
-        match over.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone()) {
-            Some(failure) => failure.into(),
+        match over.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) {
+            Some(End { failure, no_room: true }) => {
+                io::Error::new(io::ErrorKind::OutOfMemory, failure).into()
+            }
+            Some(End { failure, no_room: false }) => failure.into(),
             None => wasmtime::Error::msg("its instance is gone"),
         }
     }

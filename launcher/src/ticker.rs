@@ -2,9 +2,12 @@
 //!
 //! Without it a guest that spins would hold its thread for ever, and with it the timers that should end it.
 //!
-//! Invariant: while any [`Running`] exists the epoch advances every [`TICK`]; it is started before the
-//! first guest instruction, because a `Running` is made first. A launcher without work does not wake up.
+//! Invariant: while any [`Running`] exists the epoch advances every [`TICK`], whether its ticker does or not; it is
+//! started before the first guest instruction, because a `Running` is made first. A launcher without work does not wake
+//! up.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -19,8 +22,12 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// row do not wake it each.
 const IDLE_TICKS: u32 = 50;
 
-/// The ticker of one engine. Dropping it ends the thread.
-pub(crate) struct Ticker {
+/// The ticker of one engine. Dropping it ends the thread, once nothing runs.
+pub(crate) struct Ticker(Ticks);
+
+/// The means to make the epoch advance. Does not keep the thread.
+#[derive(Clone)]
+pub(crate) struct Ticks {
     shared: Arc<Shared>,
     thread: thread::Thread,
 }
@@ -31,7 +38,7 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// Proof that the epoch of the engine advances. Every store has one while it lives.
+/// Proof that the epoch of the engine advances. Exists whenever a guest of it may run.
 pub(crate) struct Running {
     shared: Arc<Shared>,
 }
@@ -55,11 +62,32 @@ impl Ticker {
             .spawn(move || tick(&engine, &ticking))?
             .thread()
             .clone();
-        Ok(Self { shared, thread })
+        Ok(Self(Ticks { shared, thread }))
     }
 
     /// Makes the epoch advance until the value is dropped.
     pub(crate) fn run(&self) -> Running {
+        self.0.run()
+    }
+
+    /// For those that run guests without a request.
+    pub(crate) fn ticks(&self) -> Ticks {
+        self.0.clone()
+    }
+}
+
+impl Ticks {
+    /// Makes the epoch advance whenever `work` is polled, and not while it waits.
+    pub(crate) async fn during<F: Future>(self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            let _running = self.run();
+            work.as_mut().poll(context)
+        })
+        .await
+    }
+
+    fn run(&self) -> Running {
         self.shared.running.fetch_add(1, Ordering::SeqCst);
         // Both sides store first and look second (sequentially consistent), so one of them sees the other.
         if self.shared.asleep.swap(false, Ordering::SeqCst) {
@@ -71,8 +99,8 @@ impl Ticker {
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        self.thread.unpark();
+        self.0.shared.stop.store(true, Ordering::SeqCst);
+        self.0.thread.unpark();
     }
 }
 
@@ -84,7 +112,7 @@ impl Drop for Running {
 
 fn tick(engine: &Engine, shared: &Shared) {
     let mut idle = 0;
-    while !shared.stop.load(Ordering::SeqCst) {
+    while !shared.stop.load(Ordering::SeqCst) || shared.running.load(Ordering::SeqCst) > 0 {
         if shared.running.load(Ordering::SeqCst) > 0 {
             idle = 0;
         } else if idle < IDLE_TICKS {
@@ -110,7 +138,7 @@ mod tests {
     #[test]
     fn wakes_up_for_work_and_ends_with_its_owner() {
         let ticker = Ticker::start(&Engine::default()).expect("a thread");
-        let shared = Arc::clone(&ticker.shared);
+        let shared = Arc::clone(&ticker.0.shared);
         while !shared.asleep.load(Ordering::SeqCst) {
             thread::yield_now();
         }
@@ -118,8 +146,10 @@ mod tests {
         while shared.asleep.load(Ordering::SeqCst) {
             thread::yield_now();
         }
-        drop(running);
         drop(ticker);
+        thread::sleep(TICK * 20);
+        assert_eq!(Arc::strong_count(&shared), 3, "it goes on for what still runs");
+        drop(running);
         // The thread holds the other reference: it is gone when only ours is left.
         while Arc::strong_count(&shared) > 1 {
             thread::yield_now();

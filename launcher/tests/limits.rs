@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use wadoo_signing::manifest::Trigger;
+use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse, Trigger};
 
 use crate::binary::{Place, Running};
 
@@ -256,6 +256,172 @@ fn rest_of_one(mut stream: TcpStream) -> String {
 }
 
 #[test]
+fn tables_are_limited_by_memory_and_by_what_the_composer_counted() {
+    // With the first instances, which are made one by one, as with those of the pool.
+    let every_engine = |running: &Running, path: &str, answer: &str| {
+        for _ in 0..20 {
+            let text = running.get(path);
+            assert!(text.starts_with("HTTP/1.1 200 OK") && text.contains(answer), "{path}: {text}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let place =
+        Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.pool.table_elements = 1000);
+    let running = place.start();
+    every_engine(&running, "/g", "granted");
+    every_engine(&running, "/i", "denied");
+    drain(running);
+    // One page, and not the 16 bytes for each element.
+    let running = place.start_with(&["--limit", "memory=68KiB"]);
+    every_engine(&running, "/g", "denied");
+    drain(running);
+}
+
+#[test]
+fn an_instance_has_no_more_parts_than_the_composer_counted() {
+    let place = Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.pool.core_instances = 1);
+    let running = place.start();
+    assert_problem(&running.get("/o"), 500);
+    let stderr = drain(running);
+    assert!(stderr.contains("instance count too high"), "{stderr}");
+}
+
+/// The processor time of a process, in hundredths of a second.
+fn processor_time(process: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn cpu_quota() {
+    for (place, spin) in [
+        (
+            Place::new(Trigger::Http02, &guest::hostile(), |manifest| {
+                manifest.limits.timeout_ms = Some(2000)
+            }),
+            "/s",
+        ),
+        (
+            Place::new(Trigger::Http03, &guest::hostile_03(), |manifest| {
+                manifest.limits.timeout_ms = Some(2000)
+            }),
+            "/s",
+        ),
+    ] {
+        let running = place.start_with(&["--limit", "cpu-quota=10%"]);
+        let (begin, used) = (Instant::now(), processor_time(running.child.id()));
+        let get = format!("GET {spin} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        let spinning: Vec<_> = (0..3).map(|_| send(&running, &get)).collect();
+        // There is a place left, and it has its turn.
+        assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+        for stream in spinning {
+            assert_problem(&rest(stream), 504);
+        }
+        let (elapsed, used) = (begin.elapsed().as_millis() / 10, processor_time(running.child.id()) - used);
+        // What was saved, and what the launcher does for itself, is a fifth of a second at most.
+        assert!(u128::from(used) <= elapsed / 10 + 20, "{used} of {elapsed} hundredths of a second");
+        drain(running);
+    }
+}
+
+#[test]
+fn a_guest_that_spins_when_there_is_no_request_stops_nobody() {
+    let concurrent = Concurrent { at_once: 4, lifetime: Lifetime { requests: 1000, idle_ms: 60_000 } };
+    let place = Place::new(Trigger::Http03, &guest::hostile_03(), |manifest| {
+        manifest.reuse = Reuse::Concurrent(concurrent);
+    });
+    let running = place.start();
+    assert!(running.get("/l").starts_with("HTTP/1.1 200 OK"));
+    for _ in 0..10 {
+        // Long enough for the epoch to rest, were it not for the guest.
+        std::thread::sleep(Duration::from_millis(150));
+        assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+    }
+    drain(running);
+}
+
+#[test]
+fn a_guest_that_spins_in_an_application_that_was_replaced_stops_nobody() {
+    let concurrent = Concurrent { at_once: 4, lifetime: Lifetime { requests: 1000, idle_ms: 60_000 } };
+    let place = Place::new(Trigger::Http03, &guest::hostile_03(), |manifest| {
+        manifest.reuse = Reuse::Concurrent(concurrent);
+        manifest.limits.timeout_ms = Some(2000);
+    });
+    let running = place.start();
+    // At once, before the pool takes over.
+    let spinning: Vec<_> = (0..2)
+        .map(|_| send(&running, "GET /s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+        .collect();
+    for stream in spinning {
+        assert_problem(&rest(stream), 504);
+    }
+    for _ in 0..5 {
+        assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drain(running);
+}
+
+/// A launcher under a limit of the shell's `ulimit`.
+fn start_under(ulimit: &str, place: &Place) -> Running {
+    let mut command = std::process::Command::new("/bin/sh");
+    let launcher = place.launcher();
+    command.env_clear().envs(launcher.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(["-c", &format!("ulimit {ulimit}; exec \"$0\" \"$@\"")]).arg(launcher.get_program());
+    Running::spawn(command.arg(&place.artifact).args(["--addr", "127.0.0.1:0"]))
+}
+
+#[test]
+fn without_memory_for_an_instance_a_request_is_refused_and_others_go_on() {
+    let alone = Concurrent { at_once: 1, lifetime: Lifetime { requests: 1000, idle_ms: 1 } };
+    for place in [
+        Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.limits.concurrency = 20),
+        Place::new(Trigger::Http03, &guest::hostile_03(), |manifest| {
+            manifest.limits.concurrency = 20;
+            manifest.reuse = Reuse::Concurrent(alone.clone());
+        }),
+    ] {
+        // Address space for three or four memories.
+        let running = start_under(&format!("-v {}", 18 << 20), &place);
+        let (mut held, mut refused) = (Vec::new(), 0);
+        for _ in 0..10 {
+            let mut stream = send(
+                &running,
+                "POST /r HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 5\r\n\
+                 Expect: 100-continue\r\n\r\n",
+            );
+            let mut line = [0; 12];
+            stream.read_exact(&mut line).unwrap();
+            match &line {
+                b"HTTP/1.1 100" => held.push(stream),
+                b"HTTP/1.1 503" => refused += 1,
+                other => panic!("{}", String::from_utf8_lossy(other)),
+            }
+        }
+        assert!(held.len() >= 2 && refused >= 2, "{} held, {refused} refused", held.len());
+        for mut stream in held {
+            stream.write_all(b"hello").unwrap();
+            assert!(rest(stream).contains("HTTP/1.1 200 OK"));
+        }
+        assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+        drain(running);
+    }
+}
+
+#[test]
+fn without_memory_for_a_growth_the_guest_is_told() {
+    // Less that can be written than the guest may have.
+    let place = Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.limits.memory = 128 << 20);
+    let running = start_under(&format!("-d {}", 60 << 10), &place);
+    for _ in 0..20 {
+        assert!(running.get("/h").contains("denied"), "64 MiB of 60");
+        assert!(running.get("/o").starts_with("HTTP/1.1 200 OK"));
+    }
+    drain(running);
+}
+
+#[test]
 fn a_limit_that_a_command_cannot_heed_is_a_mistake() {
     let place = Place::new(Trigger::Command02, &guest::command(), |_| {});
     let run = |limit: &str| {
@@ -270,12 +436,7 @@ fn a_limit_that_a_command_cannot_heed_is_a_mistake() {
 
 #[test]
 fn few_descriptors_are_no_end() {
-    let place = Place::server();
-    let mut command = std::process::Command::new("/bin/sh");
-    let launcher = place.launcher();
-    command.env_clear().envs(launcher.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(launcher.get_program()).arg(&place.artifact);
-    let running = Running::spawn(command.args(["--addr", "127.0.0.1:0"]));
+    let running = start_under("-n 64", &Place::server());
     let idle: Vec<_> = (0..200).map(|_| connect(&running)).collect();
     for _ in 0..10 {
         exchange(&mut connect(&running));

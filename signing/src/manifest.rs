@@ -266,6 +266,19 @@ pub struct Limits {
     pub request_body: u64,
     /// Length of a request's head.
     pub request_headers: u32,
+    /// Resources of the host that one instance holds at a time: streams, bodies, sets of HTTP fields, files, sockets.
+    pub resources: u32,
+    /// Handles in the tables of one instance's parts, and tasks, streams and futures between them.
+    pub handles: u32,
+    /// Bytes that the host copies for one call of a guest.
+    pub host_call: u64,
+    /// One set of HTTP fields, with what the host needs to hold them.
+    pub fields: u32,
+    /// Random bytes that one call asks for.
+    pub random: u64,
+    /// The share of one processor that all instances together use, in hundredths; unlimited if it is not there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cpu_quota_percent: Option<u32>,
 }
 
 /// How requests share the instances of an application, and with them what a guest keeps in its memory.

@@ -4,6 +4,7 @@
 
 pub mod binaries;
 pub mod hostile;
+pub mod misdeeds;
 pub mod scratch;
 pub mod server;
 pub mod tools;

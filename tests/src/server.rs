@@ -74,6 +74,11 @@ impl Server {
         self.lines.recv_timeout(ANSWER_WITHIN).expect("another line on stdout")
     }
 
+    /// Throws away what stdout has said so far.
+    pub fn skip_lines(&self) {
+        self.lines.try_iter().for_each(drop);
+    }
+
     /// Sends one request without a body.
     pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path, &[], b"")

@@ -35,10 +35,8 @@ fn few_descriptors_are_enough() {
     let victim = Victim::start(&scratch, None, Some(64));
     for attack in ATTACKS.iter().filter(|attack| ["slow heads", "idle connections"].contains(&attack.name)) {
         let outcome = hostile::run(&victim.server, attack, &Scale::SHORT);
-        // There is room for 32 connections, and hundreds come at once: one that has not spoken yet cannot be told from
-        // one that never will. All others are answered.
-        let (failed, answered) = (outcome.answers.failures.len(), outcome.answers.times.len());
-        assert!(failed * 20 <= answered, "{}: {outcome}", attack.name);
+        // There is room for 32 connections, and hundreds come at once, from other addresses than the healthy client's.
+        assert!(outcome.answers.failures.is_empty(), "{}: {outcome}", attack.name);
         assert!(outcome.most.descriptors <= 64, "{}: {outcome}", attack.name);
     }
     assert_eq!(victim.server.get("/ok").status, 200);

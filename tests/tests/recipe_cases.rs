@@ -84,6 +84,8 @@ fn everything_that_a_recipe_can_say_is_read() {
     );
     assert_eq!((limits.memory, limits.concurrency), (256 << 20, 50));
     assert_eq!((limits.request_body, limits.request_headers), (1 << 20, 32 << 10));
+    assert_eq!((limits.resources, limits.handles, limits.host_call), (2000, 8000, 1 << 20));
+    assert_eq!((limits.fields, limits.random, limits.cpu_quota), (64 << 10, 4096, Some(150)));
     assert_eq!(limits.timeout.map(|time| time.as_millis()), Some(2500));
     assert_eq!(limits.timeout_or_default(true), limits.timeout);
     assert_eq!(limits.body_timeout.as_secs(), 60);

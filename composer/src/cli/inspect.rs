@@ -150,6 +150,12 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
             format!("concurrency {}", limits.concurrency),
             format!("request-body {}", size(limits.request_body as usize)),
             format!("request-headers {}", size(limits.request_headers as usize)),
+            format!("resources {}", limits.resources),
+            format!("handles {}", limits.handles),
+            format!("host-call {}", size(limits.host_call as usize)),
+            format!("fields {}", size(limits.fields as usize)),
+            format!("random {}", size(limits.random as usize)),
+            limits.cpu_quota_percent.map_or("no cpu-quota".to_owned(), |quota| format!("cpu-quota {quota}%")),
         ]
         .into_iter(),
     ));

@@ -99,6 +99,18 @@ pub struct Limits {
     pub request_body: u64,
     /// `request-headers`, in bytes; default 64 KiB.
     pub request_headers: u32,
+    /// `resources`; default 1024.
+    pub resources: u32,
+    /// `handles`; default 4096.
+    pub handles: u32,
+    /// `host-call`, in bytes; default 16 MiB.
+    pub host_call: u64,
+    /// `fields`, in bytes; default 32 KiB.
+    pub fields: u32,
+    /// `random`, in bytes; default 1 MiB.
+    pub random: u64,
+    /// `cpu-quota`, in hundredths of one processor; default: not limited.
+    pub cpu_quota: Option<u32>,
 }
 
 /// `[build]`, defaults filled in.

@@ -334,10 +334,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("at the top, before the first table", &["recipe"]),
     ("in `[app]`", &["name", "version", "serial"]),
     ("in a part's table, `[components.NAME]`", &["path", "digest", "with", "allow", "deny"]),
-    (
-        "in `[limits]`",
-        &["memory", "timeout", "body-timeout", "concurrency", "request-body", "request-headers"],
-    ),
+    ("in `[limits]`", &super::settings::LIMITS),
     ("in `[instances]`", &["reuse", "max-requests", "max-concurrent", "idle"]),
     ("in `[build]`", &["targets", "cpu"]),
     ("in `[sign]`", &["keys"]),

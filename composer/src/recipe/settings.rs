@@ -20,7 +20,29 @@ const DEFAULT_LIMITS: Limits = Limits {
     concurrency: 32,
     request_body: 16 << 20,
     request_headers: 64 << 10,
+    resources: 1024,
+    handles: 4096,
+    host_call: 16 << 20,
+    fields: 32 << 10,
+    random: 1 << 20,
+    cpu_quota: None,
 };
+
+/// The keys of `[limits]`.
+pub(super) const LIMITS: [&str; 12] = [
+    "memory",
+    "timeout",
+    "body-timeout",
+    "concurrency",
+    "request-body",
+    "request-headers",
+    "resources",
+    "handles",
+    "host-call",
+    "fields",
+    "random",
+    "cpu-quota",
+];
 
 /// Least and most that each limit may be.
 mod bounds {
@@ -32,6 +54,14 @@ mod bounds {
     pub(super) const REQUEST_BODY: (u64, u64) = (0, 1 << 40);
     /// hyper refuses a buffer below 8 KiB.
     pub(super) const REQUEST_HEADERS: (u64, u64) = (8 << 10, 1 << 20);
+    /// A request takes about a dozen.
+    pub(super) const RESOURCES: (u64, u64) = (16, 1_000_000);
+    pub(super) const HANDLES: (u64, u64) = (64, 1_000_000);
+    /// What the host's own streams move at once.
+    pub(super) const HOST_CALL: (u64, u64) = (64 << 10, 1 << 30);
+    pub(super) const FIELDS: (u64, u64) = (1 << 10, 1 << 20);
+    pub(super) const RANDOM: (u64, u64) = (64, 64 << 20);
+    pub(super) const CPU_QUOTA: (u32, u32) = (1, 10_000);
 }
 
 pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Limits> {
@@ -39,18 +69,20 @@ pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Li
         return Some(DEFAULT_LIMITS);
     }
     let table = sub_table(root, "limits", problems)?;
-    let known = ["memory", "timeout", "body-timeout", "concurrency", "request-body", "request-headers"];
     let later = "a limit of a later version; this one would not enforce it";
     problems.check_keys(
         &table,
-        &known,
+        &LIMITS,
         &[
             ("queue", later),
             ("connections", later),
-            ("cpu", later),
-            ("instances", later),
-            ("tables", later),
-            ("fuel", later),
+            ("cpu", "the share of a processor is `cpu-quota`"),
+            (
+                "instances",
+                "the composer counts the instances, memories and tables of the parts, and signs the numbers",
+            ),
+            ("tables", "the elements of tables are part of `memory`, 16 bytes each"),
+            ("fuel", "instructions are not counted; `timeout` and `cpu-quota` bound what a guest computes"),
         ],
     );
     let default = DEFAULT_LIMITS;
@@ -70,6 +102,20 @@ pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Li
     let request_headers = limit(&table, "request-headers", default.request_headers, |what, value| {
         size(problems, what, value, bounds::REQUEST_HEADERS).map(|size| size as u32)
     });
+    let mut number = |key, default: u32, (least, most)| {
+        limit(&table, key, default, |what, value| {
+            problems.number(what, value, least, most).map(|number| number as u32)
+        })
+    };
+    let resources = number("resources", default.resources, bounds::RESOURCES);
+    let handles = number("handles", default.handles, bounds::HANDLES);
+    let mut in_bytes =
+        |key, default, bounds| limit(&table, key, default, |what, value| size(problems, what, value, bounds));
+    let host_call = in_bytes("host-call", default.host_call, bounds::HOST_CALL);
+    let fields = in_bytes("fields", default.fields.into(), bounds::FIELDS).map(|size| size as u32);
+    let random = in_bytes("random", default.random, bounds::RANDOM);
+    let cpu_quota =
+        limit(&table, "cpu-quota", default.cpu_quota, |what, value| percent(problems, what, value).map(Some));
     Some(Limits {
         memory: memory?,
         timeout: timeout?,
@@ -77,6 +123,12 @@ pub(super) fn limits(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Li
         concurrency: concurrency?,
         request_body: request_body?,
         request_headers: request_headers?,
+        resources: resources?,
+        handles: handles?,
+        host_call: host_call?,
+        fields: fields?,
+        random: random?,
+        cpu_quota: cpu_quota?,
     })
 }
 
@@ -140,6 +192,22 @@ pub(super) fn duration(
     }
     problems.refuse(what, text, "expected `1ms` to `24h`", None, &value.span());
     None
+}
+
+/// A share of one processor: `"50%"`, or `"200%"` for two of them.
+fn percent(problems: &mut Problems<'_>, what: &str, value: &Node<DeValue<'_>>) -> Option<u32> {
+    let DeValue::String(text) = value.get_ref() else {
+        return problems.wrong_type(what, value.get_ref(), "a share like `\"50%\"`", &value.span());
+    };
+    let (least, most) = bounds::CPU_QUOTA;
+    let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let percent =
+        digits.and_then(|digits| digits.parse().ok()).filter(|percent| (least..=most).contains(percent));
+    if percent.is_none() {
+        let because = format!("expected `{least}%` to `{most}%`, of one processor");
+        problems.refuse(what, text, because, None, &value.span());
+    }
+    percent
 }
 
 fn bytes(number: u64) -> String {

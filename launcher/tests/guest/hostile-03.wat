@@ -181,6 +181,9 @@
     (if (i32.eq (local.get $letter) (i32.const 113)) (then (call $sleep (i64.const 300000000))))
     (if (i32.eq (local.get $letter) (i32.const 112))
       (then (call $ok) (call $sleep (i64.const 300000000)) (return)))
+    ;; l: spins, long after its answer.
+    (if (i32.eq (local.get $letter) (i32.const 108))
+      (then (call $ok) (call $sleep (i64.const 300000000)) (loop $for-ever (br $for-ever))))
     (call $ok))
 
   (func (export "[async-lift]wasi:http/handler@0.3.0#handle") (param $request i32) (result i32)

@@ -21,6 +21,8 @@
   (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
 
   (memory (export "memory") 1)
+  ;; Without a maximum of its own.
+  (table $spare 10 funcref)
   (data (i32.const 64) "ok\0agranted\0adenied\0a")
 
   ;; Two lines, of which the first wants to be more, and a third without an end.
@@ -120,6 +122,16 @@
     (if (i32.eq (local.get $letter) (i32.const 104))
       (then
         (if (i32.eq (memory.grow (i32.const 1024)) (i32.const -1))
+          (then (call $reply (local.get $out) (i32.const 75) (i32.const 7)))
+          (else (call $reply (local.get $out) (i32.const 67) (i32.const 8))))
+        (return)))
+    ;; g, i: grows a table by 500 elements, or by 5000, and says whether it got them.
+    (if (i32.or (i32.eq (local.get $letter) (i32.const 103)) (i32.eq (local.get $letter) (i32.const 105)))
+      (then
+        (if (i32.eq
+              (table.grow $spare (ref.null func)
+                (select (i32.const 500) (i32.const 5000) (i32.eq (local.get $letter) (i32.const 103))))
+              (i32.const -1))
           (then (call $reply (local.get $out) (i32.const 75) (i32.const 7)))
           (else (call $reply (local.get $out) (i32.const 67) (i32.const 8))))
         (return)))

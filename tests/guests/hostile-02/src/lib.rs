@@ -82,6 +82,19 @@ impl Guest for Hostile {
                 let bytes = random::get_random_bytes(target.number("bytes", 16));
                 answer(out, &format!("{}\n", mischief::hex(&bytes)));
             }
+            "/resources" => {
+                let held: Vec<_> = (0..target.number("n", 1)).map(|_| Fields::new()).collect();
+                answer(out, &format!("held {}\n", held.len()));
+            }
+            "/print" => {
+                let stdout = stdout::get_stdout();
+                // What one such call takes at most.
+                let text = mischief::lines(4);
+                for _ in 0..target.number("kib", 4).div_ceil(4) {
+                    let _ = stdout.blocking_write_and_flush(text.as_bytes());
+                }
+                answer(out, "printed\n");
+            }
             _ => answer_with(out, 404, "no such mischief\n"),
         }
     }

@@ -96,6 +96,14 @@ impl Guest for Hostile {
                 let bytes = random::get_random_bytes(target.number("bytes", 16));
                 answer(format!("{}\n", mischief::hex(&bytes)))
             }
+            "/resources" => {
+                let held: Vec<_> = (0..target.number("n", 1)).map(|_| Fields::new()).collect();
+                answer(format!("held {}\n", held.len()))
+            }
+            "/print" => {
+                print(&mischief::lines(target.number("kib", 4))).await;
+                answer("printed\n".to_owned())
+            }
             _ => {
                 let response = answer("no such mischief\n".to_owned());
                 let _ = response.set_status_code(404);

@@ -101,6 +101,12 @@ pub fn hog(mib: u64) -> String {
     format!("touched {mib} MiB\n")
 }
 
+/// So many KiB of lines of text.
+pub fn lines(kib: u64) -> String {
+    const LINE: &str = "a line that says nothing, of which there are very many: 64 byte\n";
+    LINE.repeat(usize::try_from(kib).unwrap_or(0).saturating_mul(1024 / LINE.len()))
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
