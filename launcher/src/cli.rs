@@ -37,7 +37,7 @@ Options:
       --limit NAME=VALUE  a limit of the connections, or less than the recipe grants; again for more. The names:
                           connections, connections-per-address, requests-per-address, head-timeout, idle-timeout,
                           handshake-timeout, streams, head-fields, uri, memory, timeout, body-timeout, concurrency,
-                          request-body, request-headers, queue
+                          request-body, request-headers, queue, warm
       --trust DIR         folder with the public keys to trust, instead of $WADOO_TRUST, /etc/wadoo/trusted.d or
                           the user's own
       --drain TIME        how long running requests may take to finish after the first signal [default: 30s]

@@ -49,6 +49,11 @@ pub(crate) fn hostile() -> Vec<u8> {
     component("hostile", include_str!("hostile.wat"))
 }
 
+/// The guest of `age.wat`.
+pub(crate) fn age() -> Vec<u8> {
+    component("age", include_str!("age.wat"))
+}
+
 /// The guest of `hostile-03.wat`.
 pub(crate) fn hostile_03() -> Vec<u8> {
     encode(include_str!("hostile-03.wit"), "hostile", include_str!("hostile-03.wat"))
@@ -90,7 +95,7 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
             request_body: 10_000,
             request_headers: 8192,
         },
-        reuse: Reuse::None,
+        reuse: Reuse::None { warm: 0 },
         pool: PoolNeeds { core_instances: 8, memories: 1, tables: 2, table_elements: 1000 },
         inputs: BTreeMap::new(),
         recipe: none,

@@ -74,7 +74,7 @@ pub(crate) fn manifest(payload: &[u8]) -> Manifest {
             request_body: 16 << 20,
             request_headers: 64 << 10,
         },
-        reuse: Reuse::None,
+        reuse: Reuse::None { warm: 0 },
         pool: PoolNeeds { core_instances: 4, memories: 2, tables: 2, table_elements: 64 },
         inputs: BTreeMap::from([(
             "cart".to_owned(),
