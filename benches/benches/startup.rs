@@ -1,7 +1,7 @@
 //! Exec → first response of the launcher, beside a bare hyper server and `wasmtime serve`, in one run.
 //!
 //! `cargo bench -p wadoo-benches --bench startup`. Each server has one core and its client another (where there are
-//! two). Every server is started in turn, round after round, so that a machine whose speed drifts hurts all alike. `RUNS=100` sets the number of rounds (30 at least).
+//! two), but for the guests of language runtimes, which have all. Every server is started in turn, round after round, so that a machine whose speed drifts hurts all alike. `RUNS=100` sets the number of rounds (30 at least).
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use wadoo_benches::artifacts::Workshop;
 use wadoo_benches::build::Linkage;
-use wadoo_benches::cores::Cores;
+use wadoo_benches::cores::{Cores, Share};
 use wadoo_benches::figures::Series;
 use wadoo_benches::process::{self, Start};
 
@@ -20,6 +20,7 @@ use wadoo_benches::process::{self, Start};
 struct Contender {
     name: String,
     command: Box<dyn Fn(SocketAddr) -> Command>,
+    share: Share,
     series: Series,
     last: Option<Start>,
 }
@@ -27,7 +28,7 @@ struct Contender {
 impl Contender {
     fn start(&self, cores: Cores) -> Start {
         let address = process::free_address();
-        process::start(&mut (self.command)(address), address, cores)
+        process::start(&mut (self.command)(address), address, cores, self.share)
     }
 }
 
@@ -72,10 +73,15 @@ fn main() {
     let cores = Cores::of_process();
     let artifacts = Artifacts::compose();
     let mut contenders = contenders(&artifacts);
-    let mut phases = [("0.2", &artifacts.hello_02), ("0.3", &artifacts.hello_03)].map(|(name, artifact)| {
-        let flags = &["--map-in-place", "--timings"];
-        (launcher(name, &artifacts, &artifacts.launcher, artifact, flags), Phases::default())
-    });
+    let small = [("0.2", &artifacts.hello_02, Share::One), ("0.3", &artifacts.hello_03, Share::One)];
+    let large = artifacts.large.iter().map(|(name, artifact)| (*name, artifact, Share::All));
+    let mut phases: Vec<_> = (small.into_iter().chain(large))
+        .map(|(name, artifact, share)| {
+            let flags = &["--map-in-place", "--timings"];
+            let contender = launcher(name, &artifacts, &artifacts.launcher, artifact, flags);
+            (Contender { share, ..contender }, Phases::default())
+        })
+        .collect();
     for round in 0..=runs {
         for contender in &mut contenders {
             let start = contender.start(cores);
@@ -106,6 +112,8 @@ struct Artifacts {
     bare_dynamic: PathBuf,
     hello_02: PathBuf,
     hello_03: PathBuf,
+    /// Guests of language runtimes, as far as they could be built.
+    large: Vec<(&'static str, PathBuf)>,
     wasmtime: Option<(PathBuf, PathBuf)>,
 }
 
@@ -114,6 +122,11 @@ impl Artifacts {
         let workshop = Workshop::new();
         let hello_02 = workshop.compose("hello-02", "");
         let hello_03 = workshop.compose("hello", "");
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-guests");
+        let large: Vec<_> = [("JavaScript", "js"), ("Python", "py")]
+            .into_iter()
+            .filter_map(|(name, language)| Some((name, workshop.compose_large(language, &cache)?)))
+            .collect();
         Self {
             wasmtime: workshop.wasmtime(&hello_02.with_extension("wasm")),
             launcher: workshop.install("wadoo-launcher", "launcher", Linkage::Static),
@@ -123,17 +136,19 @@ impl Artifacts {
             workshop,
             hello_02,
             hello_03,
+            large,
         }
     }
 
     fn print_sizes(&self) {
         println!();
-        for (name, path) in [
+        let files = [
             ("launcher, static", &self.launcher),
             ("launcher, dynamic", &self.launcher_dynamic),
             ("hello-02.cwasm", &self.hello_02),
             ("hello.cwasm", &self.hello_03),
-        ] {
+        ];
+        for (name, path) in files.into_iter().chain(self.large.iter().map(|(name, path)| (*name, path))) {
             let length = std::fs::metadata(path).expect("the file is there").len();
             println!("{name:<34} {:>8.2} MiB", length as f64 / f64::from(1 << 20));
         }
@@ -173,6 +188,11 @@ fn contenders(artifacts: &Artifacts) -> Vec<Contender> {
             &["--map-in-place"],
         ),
     ];
+    for (name, artifact) in &artifacts.large {
+        let name = format!("launcher, {name}, all cores");
+        let contender = launcher(&name, artifacts, &artifacts.launcher, artifact, &["--map-in-place"]);
+        all.push(Contender { share: Share::All, ..contender });
+    }
     if let Some((wasmtime, component)) = artifacts.wasmtime.clone() {
         all.push(Contender {
             name: "wasmtime serve 0.2, precompiled".to_owned(),
@@ -182,6 +202,7 @@ fn contenders(artifacts: &Artifacts) -> Vec<Contender> {
                 command.arg(&component);
                 command
             }),
+            share: Share::One,
             series: Series::default(),
             last: None,
         });
@@ -198,6 +219,7 @@ fn bare(name: &str, binary: &Path) -> Contender {
             command.arg(address.to_string());
             command
         }),
+        share: Share::One,
         series: Series::default(),
         last: None,
     }
@@ -219,6 +241,7 @@ fn launcher(
             command.env("HOME", &home).env_remove("XDG_CONFIG_HOME").env_remove("WADOO_TRUST");
             command
         }),
+        share: Share::One,
         series: Series::default(),
         last: None,
     }
@@ -244,6 +267,10 @@ fn print(contenders: &[Contender], runs: usize) {
             peer.map_or_else(|| "-".to_owned(), |peer| format!("{:.2}", peer / median)),
             resident as f64 / 1024.0,
         );
+    }
+    let large = contenders.iter().filter(|one| one.share == Share::All).count();
+    if large < 2 {
+        println!("\nguests of language runtimes left out: {} (see benches/guests/build)", 2 - large);
     }
     if peer.is_none() {
         println!("\n`wasmtime` is not on the path: no peer in this run");

@@ -46,9 +46,30 @@ impl Workshop {
                 copy(&entry.path(), &folder.join("guests").join(entry.file_name()));
             }
         }
+        self.run(&folder);
+        folder.join(recipe).with_extension("cwasm")
+    }
+
+    /// Composes one guest, which lies anywhere, with `more` at the end of its part, and gives the artifact.
+    ///
+    /// # Panics
+    ///
+    /// `wadoo` refuses.
+    pub fn compose_guest(&self, guest: &Path, more: &str) -> PathBuf {
+        let name = guest.file_stem().and_then(|name| name.to_str()).expect("a guest has a name");
+        let folder = self.folder.path().join(format!("{name}-{}", more.len()));
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        let head = format!("recipe = 1\n[app]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
+        let part = format!("[components.{name}]\npath = \"{}\"\n{more}\n", guest.display());
+        std::fs::write(folder.join("recipe.toml"), head + &part).expect("there is room");
+        self.run(&folder);
+        folder.join(name).with_extension("cwasm")
+    }
+
+    fn run(&self, folder: &Path) {
         let status = Command::new(&self.wadoo)
             .args(["--quiet", "compose", "recipe.toml", "--emit", "both"])
-            .current_dir(&folder)
+            .current_dir(folder)
             .env("HOME", self.home())
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("CI")
@@ -56,8 +77,26 @@ impl Workshop {
             .stdout(Stdio::null())
             .status()
             .expect("wadoo starts");
-        assert!(status.success(), "wadoo cannot compose {recipe}");
-        folder.join(recipe).with_extension("cwasm")
+        assert!(status.success(), "wadoo cannot compose {}", folder.display());
+    }
+
+    /// An artifact of some 33 MiB: the guest of a language runtime, `js` or `py`, which a script builds into `cache`.
+    /// `None`, and why on stderr, if its tools are not there.
+    pub fn compose_large(&self, language: &str, cache: &Path) -> Option<PathBuf> {
+        let guest = cache.join(language).with_extension("wasm");
+        if !guest.exists() {
+            let script = build::workspace().join("benches/guests/build");
+            let status = Command::new(script).arg(language).arg(cache).status().expect("the script starts");
+            if !status.success() {
+                return None;
+            }
+        }
+        // Runtimes import these whether their guests use them or not.
+        let deny = match language {
+            "js" => "deny = [\"wasi:http/outgoing-handler\"]",
+            _ => "deny = [\"wasi:sockets/*\"]",
+        };
+        Some(self.compose_guest(&guest, deny))
     }
 
     /// Builds a binary as it ships and installs it here.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cores::Cores;
+use crate::cores::{Cores, Share};
 
 /// No server of these benches needs as long.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20);
@@ -35,15 +35,15 @@ pub fn free_address() -> SocketAddr {
 /// # Panics
 ///
 /// The command does not start, or does not answer in time.
-pub fn start(command: &mut Command, address: SocketAddr, cores: Cores) -> Start {
+pub fn start(command: &mut Command, address: SocketAddr, cores: Cores, share: Share) -> Start {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let begin = Instant::now();
-    let mut child = cores.on_server(|| command.spawn().expect("the command starts"));
-    let mut stream = connect(&mut child, address, begin);
+    let mut child = cores.on_share(share, || command.spawn().expect("the command starts"));
+    let mut stream = connect(&mut child, address, share, begin);
     stream.write_all(b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n").expect("the server reads");
     stream.read_exact(&mut [0]).expect("the server answers");
     let first_byte = begin.elapsed();
-    let resident_kib = resident_kib(child.id());
+    let resident_kib = memory_kib(child.id(), "VmRSS:");
     drop(stream);
     // Asked, not killed, so that what it has to say of its start is written.
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
@@ -57,7 +57,7 @@ pub fn start(command: &mut Command, address: SocketAddr, cores: Cores) -> Start 
 }
 
 /// Tries until the server listens: the time to be measured ends with an answer, not with a sleep.
-fn connect(child: &mut Child, address: SocketAddr, begin: Instant) -> TcpStream {
+fn connect(child: &mut Child, address: SocketAddr, share: Share, begin: Instant) -> TcpStream {
     loop {
         if let Ok(stream) = TcpStream::connect(address) {
             stream.set_nodelay(true).expect("a fresh connection takes options");
@@ -65,16 +65,16 @@ fn connect(child: &mut Child, address: SocketAddr, begin: Instant) -> TcpStream 
         }
         assert!(begin.elapsed() < GIVE_UP_AFTER, "the server does not listen");
         assert!(child.try_wait().expect("the process is ours").is_none(), "the server ended");
-        std::thread::yield_now();
+        share.wait();
     }
 }
 
-/// `VmRSS` of a process.
-fn resident_kib(id: u32) -> u64 {
+/// A figure of a process's memory, in KiB: `VmRSS:` for all that is resident, `RssAnon:` for what is its own.
+pub fn memory_kib(id: u32, name: &str) -> u64 {
     std::fs::read_to_string(format!("/proc/{id}/status"))
         .ok()
         .and_then(|status| {
-            let line = status.lines().find(|line| line.starts_with("VmRSS:"))?.to_owned();
+            let line = status.lines().find(|line| line.starts_with(name))?.to_owned();
             line.split_whitespace().nth(1)?.parse().ok()
         })
         .unwrap_or(0)

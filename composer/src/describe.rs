@@ -47,7 +47,7 @@ pub fn describe(facts: &Facts<'_>) -> Manifest {
         exports: linked.exports.clone(),
         grants: linked.grants.clone(),
         limits: limits(&recipe.limits, &linked.trigger),
-        reuse: recipe.reuse.as_ref().map_or(Reuse::None, |reuse| reuse.value.clone()),
+        reuse: recipe.reuse.as_ref().map_or(Reuse::None { warm: 0 }, |reuse| reuse.value.clone()),
         pool: PoolNeeds { ..linked.pool.clone() },
         parts: linked.parts.clone(),
         inputs: (*inputs).clone(),

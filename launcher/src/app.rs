@@ -3,7 +3,8 @@
 //! Owns what all requests of one artifact share. Deliberately absent: sockets (see `server`), the life of a
 //! single request (see `exchange` and `guest`) and commands (see `command`).
 //!
-//! Invariant: at most `limits.concurrency` stores exist at a time; a store has a `Slot`.
+//! Invariant: at most `limits.concurrency` requests have a store at a time, by a `Slot`; beside those stores there are
+//! the ones that wait for a request (see `instances`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -21,7 +22,7 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::host::Host;
-use crate::instances::Idle;
+use crate::instances::{Idle, Instance};
 use crate::linker::{self, LinkError};
 use crate::log::{self, Stream};
 use crate::output::Output;
@@ -36,6 +37,9 @@ pub const QUEUE_WAIT: Duration = Duration::from_secs(1);
 /// Requests that may wait for a slot unless the operator says otherwise. Each holds a connection and a head; its
 /// body is not read yet.
 pub const MAX_WAITING: u32 = 1024;
+
+/// How long making an instance ahead of requests takes at most where requests have no limit.
+pub const AHEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why an application cannot be started although it was verified.
 #[derive(Debug, Error)]
@@ -156,8 +160,9 @@ impl LinkedApp {
         let Self { manifest, engine, proxy, .. } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let instances = match &manifest.reuse {
-            Reuse::None => Instances::Fresh,
-            Reuse::Serial(lifetime) => Instances::Serial(Idle::new(lifetime.clone())),
+            Reuse::None { warm: 0 } => Instances::Fresh,
+            Reuse::None { warm } => Instances::Waiting(Idle::new(None, *warm)),
+            Reuse::Serial { lifetime, warm } => Instances::Waiting(Idle::new(Some(*lifetime), *warm)),
             Reuse::Concurrent(limits) => Instances::Shared(Shared::new(limits.clone())),
         };
         let tell_instance = AtomicBool::new(false);
@@ -184,10 +189,26 @@ impl App {
         &self.manifest
     }
 
-    /// Its instances that wait for another request, if it reuses them one request at a time.
+    /// Makes the instances that its manifest wants ahead of requests, from now on. Must be called within a tokio
+    /// runtime.
+    pub fn warm_up(self: &Arc<Self>) {
+        if let Some(idle) = self.idle() {
+            idle.warm_up(self);
+        }
+    }
+
+    /// An instance for a request that is still to come.
+    pub(crate) async fn make_ahead(&self) -> Option<Instance> {
+        // A guest may loop before it is asked anything.
+        let _running = self.ticker.run();
+        let longest = self.timeout().unwrap_or(AHEAD_TIMEOUT);
+        timeout(longest, Instance::new(self)).await.ok()?.ok()
+    }
+
+    /// Its instances that wait for a request, if any do.
     pub(crate) fn idle(&self) -> Option<&Idle> {
         match &self.instances {
-            Instances::Serial(idle) => Some(idle),
+            Instances::Waiting(idle) => Some(idle),
             Instances::Fresh | Instances::Shared(_) => None,
         }
     }
@@ -196,7 +217,7 @@ impl App {
     pub(crate) fn shared(&self) -> Option<&Shared> {
         match &self.instances {
             Instances::Shared(shared) => Some(shared),
-            Instances::Fresh | Instances::Serial(_) => None,
+            Instances::Fresh | Instances::Waiting(_) => None,
         }
     }
 
@@ -241,12 +262,12 @@ impl App {
     }
 }
 
-/// The instances that outlive a request.
+/// The instances that there are before a request or after it.
 enum Instances {
     /// None.
     Fresh,
-    /// They answer one at a time.
-    Serial(Idle),
+    /// Those that wait for a request, which they answer one at a time.
+    Waiting(Idle),
     /// They answer several at once.
     Shared(Shared),
 }

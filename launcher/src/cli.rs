@@ -41,7 +41,7 @@ Options:
                           connections, connections-per-address, requests-per-address, head-timeout, idle-timeout,
                           handshake-timeout, streams, head-fields, uri, memory, timeout, body-timeout, concurrency,
                           request-body, request-headers, queue, resources, handles, host-call, fields, random,
-                          cpu-quota, log-rate
+                          cpu-quota, log-rate, warm
       --trust DIR         folder with the public keys to trust, instead of $WADOO_TRUST, /etc/wadoo/trusted.d or
                           the user's own
       --drain TIME        how long running requests may take to finish after the first signal [default: 30s]

@@ -30,7 +30,7 @@ pub const STACK_BYTES: usize = 2 << 20;
 pub const GUEST_STACK_BYTES: usize = 1 << 20;
 
 /// Stack slots beyond one for each concurrent request. A request needs a second stack only while two of
-/// its tasks wait in blocking calls.
+/// its tasks wait in blocking calls; making instances ahead needs one, and waiting ones need none.
 pub const SPARE_STACKS: u32 = 4;
 
 /// Memory that a pool slot keeps mapped between requests, so that the next one does not fault it in again.
@@ -122,6 +122,7 @@ pub fn config(profile: &EngineProfile) -> Config {
 pub fn checking(manifest: &Manifest) -> wasmtime::Result<Engine> {
     let mut manifest = manifest.clone();
     manifest.limits.concurrency = 1;
+    manifest.reuse.lower_warm(0);
     serving(&manifest).map(|serving| serving.engine)
 }
 
@@ -171,8 +172,8 @@ pub fn unpooled(manifest: &Manifest) -> wasmtime::Result<Engine> {
 pub fn pooled(manifest: &Manifest) -> Result<Engine, String> {
     let needed = pool_address_space(manifest);
     if needed > POOL_ADDRESS_SPACE {
-        let requests = manifest.limits.concurrency;
-        return Err(format!("{} GiB of address space for {requests} requests at once", needed >> 30));
+        let instances = instances(manifest);
+        return Err(format!("{} GiB of address space for {instances} instances at once", needed >> 30));
     }
     let mut config = config(&manifest.engine.profile);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(manifest)));
@@ -183,17 +184,18 @@ pub fn pooled(manifest: &Manifest) -> Result<Engine, String> {
 fn pool(manifest: &Manifest) -> PoolingAllocationConfig {
     let needs = &manifest.pool;
     let requests = manifest.limits.concurrency;
+    let instances = instances(manifest);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(requests)
+    pool.total_component_instances(instances)
         .max_component_instance_size(COMPONENT_INSTANCE_BYTES)
         .max_core_instances_per_component(needs.core_instances)
         .max_memories_per_component(needs.memories)
         .max_tables_per_component(needs.tables)
-        .total_core_instances(requests.saturating_mul(needs.core_instances))
+        .total_core_instances(instances.saturating_mul(needs.core_instances))
         .max_core_instance_size(CORE_INSTANCE_BYTES)
-        .total_memories(requests.saturating_mul(needs.memories))
+        .total_memories(instances.saturating_mul(needs.memories))
         .max_memories_per_module(needs.memories)
-        .total_tables(requests.saturating_mul(needs.tables))
+        .total_tables(instances.saturating_mul(needs.tables))
         .max_tables_per_module(needs.tables)
         .table_elements(usize::try_from(needs.table_elements).unwrap_or(usize::MAX))
         // The limit on memory is the store's, over all parts together; a slot only has to hold it.
@@ -208,9 +210,13 @@ fn pool(manifest: &Manifest) -> PoolingAllocationConfig {
     pool
 }
 
+/// Instances that there can be at a time: one for each request, and those that wait for one.
+fn instances(manifest: &Manifest) -> u32 {
+    manifest.limits.concurrency.saturating_add(manifest.reuse.warm())
+}
+
 fn pool_address_space(manifest: &Manifest) -> u64 {
-    let requests = u64::from(manifest.limits.concurrency);
-    let memories = requests.saturating_mul(u64::from(manifest.pool.memories));
+    let memories = u64::from(instances(manifest)).saturating_mul(u64::from(manifest.pool.memories));
     let profile = &manifest.engine.profile;
     memories.saturating_mul(profile.memory_reservation.saturating_add(profile.memory_guard_size))
 }

@@ -24,7 +24,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
 use crate::app::{App, Slot};
 use crate::host::Host;
-use crate::instances::{Idle, Instance};
+use crate::instances::Instance;
 use crate::log::TrapPlace;
 use crate::request_id::RequestId;
 use crate::server::Alive;
@@ -58,7 +58,7 @@ pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Gues
         // Declared first, dropped last: the store is gone before another may take its slot.
         let _held = (slot, alive);
         let failed = Arc::clone(&call.failed);
-        let mut instance = match app.idle().and_then(Idle::take) {
+        let mut instance = match app.idle().and_then(|idle| idle.take(&app)) {
             Some(instance) => instance,
             None => Instance::new(&app).await.inspect_err(|_| failed.store(true, Ordering::Release))?,
         };

@@ -242,7 +242,7 @@ impl Loaded {
         let verified = authentic.hash()?;
         timings.end(Step::Hash);
         let mut manifest = verified.manifest().clone();
-        caps.narrow(&mut manifest.limits);
+        caps.narrow(&mut manifest.limits, &mut manifest.reuse);
         let engine = make(&manifest).map_err(|error| {
             Report::new(Exit::HostResource, "cannot set up the engine")
                 .because(error.root_cause().to_string())

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use thiserror::Error;
-use wadoo_signing::manifest::Limits;
+use wadoo_signing::manifest::{Limits, Reuse};
 
 /// Connections that are open at a time, of all clients together.
 pub const MAX_CONNECTIONS: u32 = 8192;
@@ -44,7 +44,7 @@ pub const LONGEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 pub const MAX_CPU_QUOTA: u32 = 10_000;
 
 /// The names of all limits, as `--limit` takes them.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 24] = [
     "connections",
     "connections-per-address",
     "requests-per-address",
@@ -68,6 +68,7 @@ pub const NAMES: [&str; 23] = [
     "random",
     "cpu-quota",
     "log-rate",
+    "warm",
 ];
 
 /// What the connections of a server may do.
@@ -126,11 +127,12 @@ pub struct Caps {
     random: Option<u64>,
     cpu_quota: Option<u32>,
     log_rate: Option<u64>,
+    warm: Option<u32>,
 }
 
 impl Caps {
-    /// Lowers `limits` to what the operator allows.
-    pub fn narrow(&self, limits: &mut Limits) {
+    /// Lowers what the manifest has to what the operator allows.
+    pub fn narrow(&self, limits: &mut Limits, reuse: &mut Reuse) {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         lower(&mut limits.memory, self.memory);
         lower(&mut limits.body_timeout_ms, self.body_timeout.map(millis));
@@ -144,6 +146,8 @@ impl Caps {
         lower(&mut limits.random, self.random);
         lower_or_set(&mut limits.timeout_ms, self.timeout.map(millis));
         lower_or_set(&mut limits.cpu_quota_percent, self.cpu_quota);
+        // More than can run at a time would only hold memory.
+        reuse.lower_warm(self.warm.unwrap_or(u32::MAX).min(limits.concurrency));
     }
 
     /// How many requests may wait for others to end, if the operator says so.
@@ -244,8 +248,9 @@ pub fn set(
         "fields" => caps.fields = Some(value.bytes(u32::MAX)?),
         "random" => caps.random = Some(value.size(u64::MAX)?),
         "cpu-quota" => caps.cpu_quota = Some(value.percent(MAX_CPU_QUOTA)?),
-        // None may wait, which is a limit as well.
-        _ => caps.queue = Some(if value.text == "0" { 0 } else { value.count(1_000_000)? }),
+        // None, which is a limit as well.
+        "queue" => caps.queue = Some(value.count_or_none(1_000_000)?),
+        _ => caps.warm = Some(value.count_or_none(u32::MAX)?),
     }
     Ok(name)
 }
@@ -266,6 +271,10 @@ impl Value<'_> {
         count
             .filter(|count| (1..=most).contains(count))
             .ok_or_else(|| self.malformed(format!("a number from 1 to {most}")))
+    }
+
+    fn count_or_none(&self, most: u32) -> Result<u32, LimitError> {
+        if self.text == "0" { Ok(0) } else { self.count(most) }
     }
 
     fn size(&self, most: u64) -> Result<u64, LimitError> {
@@ -339,12 +348,26 @@ mod tests {
     }
 
     fn narrowed(texts: &[&str]) -> Limits {
-        let (mut connection, mut caps, mut limits) = (ConnectionLimits::default(), Caps::default(), signed());
+        let mut limits = signed();
+        caps(texts).narrow(&mut limits, &mut Reuse::None { warm: 0 });
+        limits
+    }
+
+    fn caps(texts: &[&str]) -> Caps {
+        let (mut connection, mut caps) = (ConnectionLimits::default(), Caps::default());
         for text in texts {
             set(text, &mut connection, &mut caps).unwrap_or_else(|error| panic!("{error}"));
         }
-        caps.narrow(&mut limits);
-        limits
+        caps
+    }
+
+    #[test]
+    fn no_more_instances_are_made_ahead_than_can_run() {
+        for (text, expected) in [("warm=3", 3), ("warm=0", 0), ("warm=100", 7), ("concurrency=2", 2)] {
+            let mut reuse = Reuse::None { warm: 7 };
+            caps(&[text]).narrow(&mut signed(), &mut reuse);
+            assert_eq!(reuse.warm(), expected, "{text}");
+        }
     }
 
     #[test]

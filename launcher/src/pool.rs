@@ -10,6 +10,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::time::sleep;
 use wadoo_signing::manifest::Manifest;
 use wadoo_signing::report::Report;
@@ -29,6 +30,8 @@ pub const POOL_AFTER: Duration = Duration::from_millis(20);
 pub async fn follow(artifact: VerifiedArtifact, manifest: Manifest, switch: Switch, tell: bool) {
     sleep(POOL_AFTER).await;
     // On a thread of its own: where there is a second processor, requests are answered meanwhile.
+    let runtime = Handle::current();
+    let behind = switch.clone();
     let thread = thread::Builder::new().name("pool".to_owned()).spawn(move || {
         let begin = Instant::now();
         match replace(&artifact, manifest, &switch) {
@@ -36,9 +39,12 @@ pub async fn follow(artifact: VerifiedArtifact, manifest: Manifest, switch: Swit
             Ok(()) => {}
             Err(because) => not_pooled(&because),
         }
+        let _entered = runtime.enter();
+        switch.current().warm_up();
     });
     if let Err(error) = thread {
         not_pooled(&error.to_string());
+        behind.current().warm_up();
     }
 }
 

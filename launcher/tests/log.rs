@@ -52,7 +52,7 @@ fn what_a_guest_prints_bears_its_request_and_cannot_be_more_than_it_is() {
 #[test]
 fn lines_of_reused_instances_bear_the_request_that_ran() {
     let place = Place::new(Trigger::Http02, &guest::hostile(), |manifest| {
-        manifest.reuse = Reuse::Serial(Lifetime { requests: 1000, idle_ms: 60_000 });
+        manifest.reuse = Reuse::Serial { lifetime: Lifetime { requests: 1000, idle_ms: 60_000 }, warm: 0 };
     });
     let running = place.start();
     for path in ["/l-one", "/l-two", "/l-three"] {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use crate::manifest::PayloadDigests;
+use crate::tree;
 
 /// Block of an fs-verity tree.
 const BLOCK: usize = 4096;
@@ -121,29 +122,19 @@ impl Sha256Digest {
 }
 
 impl Blake3Digest {
-    /// Below this length, starting threads costs more than they save: two of them, 0.2 ms, which is what
-    /// one thread needs for the first megabyte.
-    const PARALLEL_FROM: usize = 4 << 20;
+    /// Below this length another thread saves less than its start costs.
+    const PARALLEL_FROM: usize = 2 << 20;
 
     /// More threads than this wait for memory, and each costs its start.
     const MAX_THREADS: usize = 8;
 
     /// The digest of `bytes`, on several threads where that pays. The threads end with the call.
     pub fn of(bytes: &[u8]) -> Self {
-        let mut hasher = blake3::Hasher::new();
         if bytes.len() < Self::PARALLEL_FROM {
-            hasher.update(bytes);
-            return Self(*hasher.finalize().as_bytes());
+            return Self(*blake3::hash(bytes).as_bytes());
         }
-        // Not the process's own pool: that starts a thread for every core, and keeps them.
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.min(Self::MAX_THREADS)).build();
-        match pool {
-            Ok(pool) => pool.install(|| hasher.update_rayon(bytes)),
-            // Where no thread can be started, this one must do.
-            Err(_) => hasher.update(bytes),
-        };
-        Self(*hasher.finalize().as_bytes())
+        Self(tree::hash(bytes, threads.min(Self::MAX_THREADS)))
     }
 }
 

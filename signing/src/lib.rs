@@ -17,4 +17,5 @@ pub mod policy;
 pub mod regular;
 pub mod report;
 pub mod statement;
+mod tree;
 pub mod trust;

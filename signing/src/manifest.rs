@@ -286,15 +286,41 @@ pub struct Limits {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Reuse {
     /// Each request has an instance of its own.
-    None,
+    None {
+        /// Instances that are made before a request comes for them; 0 for none.
+        warm: u32,
+    },
     /// An instance answers one request after the other.
-    Serial(Lifetime),
+    Serial {
+        /// When it is replaced.
+        lifetime: Lifetime,
+        /// Instances that are made before a request comes for them; 0 for none.
+        warm: u32,
+    },
     /// An instance answers several requests at once (WASI 0.3).
     Concurrent(Concurrent),
 }
 
+impl Reuse {
+    /// Instances that are made before a request comes for them.
+    pub fn warm(&self) -> u32 {
+        match self {
+            Self::None { warm } | Self::Serial { warm, .. } => *warm,
+            Self::Concurrent(_) => 0,
+        }
+    }
+
+    /// Allows no more than `most` of them.
+    pub fn lower_warm(&mut self, most: u32) {
+        match self {
+            Self::None { warm } | Self::Serial { warm, .. } => *warm = most.min(*warm),
+            Self::Concurrent(_) => {}
+        }
+    }
+}
+
 /// When an instance is replaced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lifetime {
     /// After so many requests.

@@ -61,6 +61,17 @@ fn an_instance_for_each_request_is_the_default() {
 }
 
 #[test]
+fn an_instance_that_was_made_ahead_answers_one_request_as_well() {
+    for guest in GUESTS {
+        let scratch = Scratch::new();
+        let server = serve(&scratch, guest, "reuse = \"none\"\nwarm = 2", "");
+        assert_eq!([count(&server), count(&server), count(&server)], [1, 1, 1]);
+        let server = serve(&scratch, guest, "reuse = \"serial\"\nmax-requests = 2\nwarm = 1", "");
+        assert_eq!([count(&server), count(&server), count(&server)], [1, 2, 1]);
+    }
+}
+
+#[test]
 fn an_instance_answers_one_request_after_the_other_until_its_last() {
     for guest in GUESTS {
         let scratch = Scratch::new();

@@ -185,9 +185,10 @@ fn reuse(reuse: &Reuse) -> String {
     let until = |Lifetime { requests, idle_ms }: &Lifetime| {
         format!("until {requests} requests or {idle_ms} ms without one")
     };
+    let ahead = |warm| if warm == 0 { String::new() } else { format!(", {warm} made ahead") };
     match reuse {
-        Reuse::None => "one for each request".to_owned(),
-        Reuse::Serial(lifetime) => format!("reused, {}", until(lifetime)),
+        Reuse::None { warm } => format!("one for each request{}", ahead(*warm)),
+        Reuse::Serial { lifetime, warm } => format!("reused, {}{}", until(lifetime), ahead(*warm)),
         Reuse::Concurrent(Concurrent { at_once, lifetime }) => {
             format!("reused, {at_once} requests at once, {}", until(lifetime))
         }

@@ -142,7 +142,9 @@ fn is_like_a_trigger(export: &str) -> bool {
 pub(super) fn check_reuse(recipe: &Recipe, exports: &Exports, problems: &mut Problems) {
     let Some(Spanned { value, span }) = &recipe.reuse else { return };
     let command = match (&exports.trigger, value) {
-        (_, Reuse::None) | (Trigger::Http03, _) | (Trigger::Http02, Reuse::Serial(_)) => return,
+        (_, Reuse::None { warm: 0 })
+        | (Trigger::Http03, _)
+        | (Trigger::Http02, Reuse::None { .. } | Reuse::Serial { .. }) => return,
         (Trigger::Http02, Reuse::Concurrent(_)) => false,
         (Trigger::Command02 | Trigger::Command03, _) => true,
     };

@@ -137,7 +137,7 @@ fn read_root(entries: &DeTable<'_>, problems: &mut Problems<'_>) -> Option<Parse
     let exports = read_exports(&root, problems);
     let grants = grants::read(&root, problems);
     let limits = settings::limits(&root, problems);
-    let reuse = instances::read(&root, problems);
+    let reuse = instances::read(&root, limits.as_ref(), problems);
     let build = settings::build(&root, problems);
     let sign = signing::read(&root, problems);
     Some(Parsed {

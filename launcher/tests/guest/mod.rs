@@ -49,6 +49,11 @@ pub(crate) fn hostile() -> Vec<u8> {
     component("hostile", include_str!("hostile.wat"))
 }
 
+/// The guest of `age.wat`.
+pub(crate) fn age() -> Vec<u8> {
+    component("age", include_str!("age.wat"))
+}
+
 /// The guest of `hostile-03.wat`.
 pub(crate) fn hostile_03() -> Vec<u8> {
     encode(include_str!("hostile-03.wit"), "hostile", include_str!("hostile-03.wat"))
@@ -96,7 +101,7 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
             random: 1 << 20,
             cpu_quota_percent: None,
         },
-        reuse: Reuse::None,
+        reuse: Reuse::None { warm: 0 },
         pool: PoolNeeds { core_instances: 8, memories: 1, tables: 2, table_elements: 1000 },
         parts: Vec::new(),
         inputs: BTreeMap::new(),

@@ -80,7 +80,7 @@ pub(crate) fn manifest(payload: &[u8]) -> Manifest {
             random: 1 << 20,
             cpu_quota_percent: Some(50),
         },
-        reuse: Reuse::None,
+        reuse: Reuse::None { warm: 0 },
         pool: PoolNeeds { core_instances: 4, memories: 2, tables: 2, table_elements: 64 },
         inputs: BTreeMap::from([(
             "cart".to_owned(),
