@@ -65,6 +65,16 @@ impl Server {
         }
     }
 
+    /// Lets it start its second thread, which it does for a second connection.
+    ///
+    /// # Panics
+    ///
+    /// It does not answer.
+    pub fn start_second_thread(&self, path: &str) {
+        let _first = TcpStream::connect(self.address).expect("it listens");
+        assert_eq!(self.get(path).status, 200);
+    }
+
     /// The next line on stdout.
     ///
     /// # Panics

@@ -55,9 +55,11 @@ impl Victim {
                 shell
             }
         };
-        command.arg(artifact).args(["--addr", "127.0.0.1:0", "--limit", "requests-per-address=20"]);
+        command.arg(artifact).args(["--addr", "127.0.0.1:0", "--threads", "2"]);
+        command.args(["--limit", "requests-per-address=20"]);
         let server = Server::start(&mut command);
-        // The pool, and everything that the first request makes.
+        // The pool, and everything that the first requests make.
+        server.start_second_thread("/ok");
         for _ in 0..20 {
             assert_eq!(server.get("/ok").status, 200);
         }

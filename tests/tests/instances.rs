@@ -23,7 +23,9 @@ fn serve(scratch: &Scratch, guest: &str, instances: &str, limits: &str) -> Serve
         ),
     );
     let artifact = scratch.compose(&recipe);
-    let server = Server::start(scratch.launcher().arg(artifact).args(["--addr", "127.0.0.1:0"]));
+    // One thread: each has shared instances of its own.
+    let server =
+        Server::start(scratch.launcher().arg(artifact).args(["--addr", "127.0.0.1:0", "--threads", "1"]));
     // The pool takes over soon after the start, and its instances are new ones.
     thread::sleep(Duration::from_millis(500));
     server

@@ -38,9 +38,9 @@ fn options_stand_before_or_after_the_artifact() {
         ..options("a.cwasm")
     };
     for line in [
-        "--addr 0.0.0.0:80 --timings --log json --trust keys --drain 500ms --threads 3 --threads 3 --map-in-place a.cwasm",
-        "a.cwasm --addr=0.0.0.0:80 --log=json --trust=keys --drain=500ms --threads=3 --threads=3 --map-in-place --timings",
-        "--trust keys a.cwasm --log json --timings --map-in-place --drain 500ms --threads 3 --threads 3 --addr 0.0.0.0:80",
+        "--addr 0.0.0.0:80 --timings --log json --trust keys --drain 500ms --threads 3 --map-in-place a.cwasm",
+        "a.cwasm --addr=0.0.0.0:80 --log=json --trust=keys --drain=500ms --threads=3 --map-in-place --timings",
+        "--trust keys a.cwasm --log json --timings --map-in-place --drain 500ms --threads 3 --addr 0.0.0.0:80",
     ] {
         assert_eq!(ask(line), Ok(Request::Run(expected.clone(), vec![])), "{line}");
     }

@@ -108,8 +108,9 @@ impl Mode {
         let artifact = scratch.compose(&scratch.recipe(self.guest, "", &(limits + &instances)));
         let launcher = launcher.unwrap_or_else(|| crate::binaries::launcher());
         let mut command = crate::binaries::isolated(launcher, &scratch.home());
-        let server = Server::start(command.arg(artifact).args(["--addr", "127.0.0.1:0"]));
-        // The pool, and everything that the first request makes.
+        let server = Server::start(command.arg(artifact).args(["--addr", "127.0.0.1:0", "--threads", "2"]));
+        // The pool, and everything that the first requests make.
+        server.start_second_thread("/ok");
         for _ in 0..20 {
             assert_eq!(server.get("/ok").status, 200);
         }
