@@ -94,9 +94,10 @@ pub struct App {
     name: Arc<str>,
     engine: Engine,
     pub(crate) proxy: ProxyPre<Host>,
+    /// Before the ticker, which they need to their end.
+    instances: Instances,
     ticker: Ticker,
     places: Places,
-    instances: Instances,
     reach: Reach,
     quota: Option<Arc<Quota>>,
     /// The time of the next instance is to be told.
@@ -202,7 +203,13 @@ impl App {
         // A guest may loop before it is asked anything.
         let _running = self.ticker.run();
         let longest = self.timeout().unwrap_or(AHEAD_TIMEOUT);
-        timeout(longest, Instance::new(self)).await.ok()?.ok()
+        let made = async {
+            match self.quota() {
+                None => Instance::new(self).await,
+                Some(quota) => quota.meter(Instance::new(self)).await,
+            }
+        };
+        timeout(longest, made).await.ok()?.ok()
     }
 
     /// Its instances that wait for a request, if any do.

@@ -39,6 +39,9 @@ use crate::server::Alive;
 /// Bytes of a request's path that a line of the log shows.
 const MAX_LOGGED_PATH: usize = 1024;
 
+/// Turns that what was made of a response has to be written out when the rest of it fails.
+const ABORT_TURNS: u8 = 2;
+
 /// What a guest may take after its response where the manifest names no `timeout`.
 pub(crate) const POST_RETURN: Duration = Duration::from_secs(30);
 
@@ -106,7 +109,7 @@ async fn handle(
         failed,
         breach,
         pause: Pause::new(app.body_timeout()),
-        aborted: false,
+        aborted: None,
         bodiless,
         after: app.timeout().unwrap_or(POST_RETURN),
         title,
@@ -330,8 +333,8 @@ pub(crate) struct GuestBody {
     failed: Arc<AtomicBool>,
     breach: Arc<BreachCell>,
     pause: Pause,
-    /// It was cut; what is left is to say so.
-    aborted: bool,
+    /// It was cut, and so many turns later it is said.
+    aborted: Option<u8>,
     /// The response has no body by its nature, so nobody will read to its end.
     bodiless: bool,
     /// How long the guest may go on after its response.
@@ -346,7 +349,7 @@ impl GuestBody {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.aborted {
+        if self.aborted.is_some() {
             return self.abort(context);
         }
         if let Some(guest) = &mut self.guest
@@ -406,14 +409,16 @@ impl GuestBody {
         self.abort(context)
     }
 
-    /// The error is told a turn later: hyper writes out what it has when a body is pending, and drops it when
-    /// a body fails, the head included.
+    /// The error is told some turns later: hyper writes out what it has when a body is pending, and drops it when
+    /// a body fails, the head included; and what took long to make gives way to others for a turn before it is written.
     fn abort(&mut self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.guest = None;
         self.end_body = None;
-        if std::mem::replace(&mut self.aborted, true) {
+        let left = self.aborted.get_or_insert(ABORT_TURNS);
+        if *left == 0 {
             return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
         }
+        *left -= 1;
         context.waker().wake_by_ref();
         Poll::Pending
     }
@@ -483,7 +488,7 @@ mod tests {
             failed: Arc::default(),
             breach: Arc::default(),
             pause: Pause::new(POST_RETURN),
-            aborted: false,
+            aborted: None,
             bodiless: false,
             after: POST_RETURN,
             title: Title { app: None, method: Method::GET, path: "/".to_owned(), id: RequestId::next() },

@@ -25,7 +25,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use crate::app::{App, Slot};
 use crate::host::Host;
 use crate::instances::Instance;
-use crate::log::TrapPlace;
+use crate::log::{MAX_NAME, TrapPlace, clip};
 use crate::request_id::RequestId;
 use crate::server::Alive;
 use crate::shared::Shared;
@@ -160,7 +160,9 @@ impl Failure {
         if let Some(place) = &mut self.place {
             let parts = manifest.parts_at(place.offset);
             // The same component under several names: which of its instances it was, nobody says.
-            place.part = parts.map(|names| names.iter().map(String::as_str).collect::<Vec<_>>().join(" or "));
+            place.part = parts.map(|names| {
+                clip(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" or "), MAX_NAME).to_owned()
+            });
         }
         self
     }
@@ -189,7 +191,9 @@ fn place(error: &wasmtime::Error) -> Option<TrapPlace> {
         let offset = frame.module_offset().filter(|_| !is_adapter(frame))?;
         Some((depth, frame, offset as u64))
     })?;
-    let function = frame.func_name().map_or_else(|| frame.func_index().to_string(), str::to_owned);
+    let function = frame
+        .func_name()
+        .map_or_else(|| frame.func_index().to_string(), |name| clip(name, MAX_NAME).to_owned());
     Some(TrapPlace { part: None, function, offset, caller: depth > 0 })
 }
 

@@ -79,12 +79,11 @@ impl Idle {
     /// The one that was used last: its memory is the likeliest to be in a cache. Otherwise one that was made ahead, in
     /// whose place another is made.
     pub(crate) fn take(&self, app: &Arc<App>) -> Option<Instance> {
-        let taken = {
-            let mut waiting = self.lock();
-            let used = waiting.used.pop().map(|(instance, _)| instance);
-            used.or_else(|| waiting.warm.pop())
-        };
-        self.fill(app);
+        let mut waiting = self.lock();
+        let used = waiting.used.pop().map(|(instance, _)| instance);
+        let taken = used.or_else(|| waiting.warm.pop());
+        self.fill(&mut waiting, app);
+        drop(waiting);
         let mut instance = taken?;
         // The epoch went on while it waited, and its guest would yield at once.
         instance.store.set_epoch_deadline(1);
@@ -98,6 +97,8 @@ impl Idle {
         if instance.served >= lifetime.requests {
             return;
         }
+        // What its request printed is said now, and not with its next one.
+        instance.store.data().prints_for(None);
         let mut waiting = self.lock();
         waiting.used.push((instance, Instant::now()));
         if !waiting.watched {
@@ -113,9 +114,9 @@ impl Idle {
         let ended: Vec<_> = waiting.used.drain(..ended).collect();
         waiting.watched = !waiting.used.is_empty();
         let left = waiting.watched;
-        drop(waiting);
-        // Not under the lock: it takes a while.
+        // Under the lock: whoever finds none waiting makes one, and the pool must have room for it.
         drop(ended);
+        drop(waiting);
         left
     }
 
@@ -125,16 +126,11 @@ impl Idle {
         if waiting.filling == Filling::Never {
             waiting.filling = Filling::Ready;
         }
-        drop(waiting);
-        self.fill(app);
+        self.fill(&mut waiting, app);
     }
 
     /// Makes the instances that are missing, soon.
-    fn fill(&self, app: &Arc<App>) {
-        if self.warm == 0 {
-            return;
-        }
-        let mut waiting = self.lock();
+    fn fill(&self, waiting: &mut Waiting, app: &Arc<App>) {
         if waiting.filling == Filling::Ready && waiting.warm.len() < self.warm {
             waiting.filling = Filling::Running;
             tokio::spawn(fill(Arc::downgrade(app)));

@@ -250,7 +250,8 @@ pub fn set(
         "cpu-quota" => caps.cpu_quota = Some(value.percent(MAX_CPU_QUOTA)?),
         // None, which is a limit as well.
         "queue" => caps.queue = Some(value.count_or_none(1_000_000)?),
-        _ => caps.warm = Some(value.count_or_none(u32::MAX)?),
+        "warm" => caps.warm = Some(value.count_or_none(u32::MAX)?),
+        _ => return Err(LimitError::Unknown { found: name.to_owned() }),
     }
     Ok(name)
 }

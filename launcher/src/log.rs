@@ -22,7 +22,7 @@ use serde::Serialize;
 use wadoo_signing::report::Report;
 
 pub use event::{Event, Format, Kind, Ready};
-pub(crate) use event::{Printed, TrapPlace};
+pub(crate) use event::{MAX_NAME, Printed, TrapPlace, clip};
 use queue::{Class, Queue};
 pub use queue::{LINE_BYTES, QUEUE_BYTES};
 

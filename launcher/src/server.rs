@@ -36,7 +36,10 @@ pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Descriptors that connections leave to everything else: the log, the artifact, what guests open.
-const KEPT_DESCRIPTORS: u32 = 128;
+const KEPT_DESCRIPTORS: u64 = 128;
+
+/// What a thread beside the first needs.
+const THREAD_DESCRIPTORS: u64 = 4;
 
 /// What the server is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +179,7 @@ impl Server {
     pub async fn run(self, mut phase: watch::Receiver<Phase>) -> Drained {
         let Self { doors, switch, mut limits, drain, threads, log_rate } = self;
         log::detach(log_rate);
-        fit_descriptors(&mut limits);
+        fit_descriptors(&mut limits, threads);
         let (sender, mut finished) = mpsc::channel::<Infallible>(1);
         let alive = Alive { _sender: sender };
         // Connections follow a phase of their own: it ends with this function, in whatever way that is.
@@ -206,10 +209,13 @@ impl Server {
 }
 
 /// Allows as many descriptors as can be, and no more connections than those are enough for.
-fn fit_descriptors(limits: &mut ConnectionLimits) {
+fn fit_descriptors(limits: &mut ConnectionLimits, threads: Option<NonZeroUsize>) {
     let Some(descriptors) = raise_descriptors() else { return };
     // Where there are few, half of them.
-    let kept = u64::from(KEPT_DESCRIPTORS).min(descriptors / 2);
+    // At least as many as there will be, and sooner known: what a cgroup allows stands in files.
+    let processors = || rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize);
+    let others = threads.map_or_else(processors, NonZeroUsize::get).saturating_sub(1) as u64;
+    let kept = (KEPT_DESCRIPTORS + others * THREAD_DESCRIPTORS).min(descriptors / 2);
     let room = u32::try_from(descriptors - kept).unwrap_or(u32::MAX).max(1);
     if room < limits.connections {
         if limits.connections != MAX_CONNECTIONS {

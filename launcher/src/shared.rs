@@ -48,8 +48,8 @@ pub(crate) struct Shared {
 
 /// One shared instance, as requests see it.
 struct Place {
-    /// The thread that it runs on. It takes the requests of that thread only: one instance does not keep two
-    /// processors busy, and a request that changes threads pays for it.
+    /// The thread that it runs on. It takes the requests of that thread, unless there is no room for another: one
+    /// instance does not keep two processors busy, and a request that changes threads pays for it.
     thread: ThreadId,
     jobs: mpsc::UnboundedSender<Job>,
     state: Mutex<State>,
@@ -141,12 +141,18 @@ impl Shared {
     /// Gives `job` to the first instance with room. First and not emptiest: others then stay idle and can end.
     fn enter(&self, app: &Arc<App>, job: Job) -> Stay {
         let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
-        instances.retain(|place| !place.state().retired);
+        instances.retain(|place| !place.is_over());
         let here = thread::current().id();
         let has_room = |place: &&Arc<Place>| {
-            place.thread == here && !place.is_stuck() && place.state().running < self.limits.at_once
+            let state = place.state();
+            !state.retired && state.running < self.limits.at_once
         };
-        let found = instances.iter().find(has_room);
+        // Where there are as many as the pool has room for, one of another thread or one that is busy does as well.
+        let full = instances.len() >= app.limits().concurrency as usize;
+        let anywhere =
+            || instances.iter().filter(has_room).min_by_key(|place| place.is_stuck()).filter(|_| full);
+        let handy = |place: &&Arc<Place>| place.thread == here && !place.is_stuck() && has_room(place);
+        let found = instances.iter().find(handy).or_else(anywhere);
         let place = match found {
             Some(place) => Arc::clone(place),
             None => {
@@ -313,6 +319,11 @@ impl Place {
             Some(End { failure, no_room: false }) => failure.into(),
             None => wasmtime::Error::msg("its instance is gone"),
         }
+    }
+
+    /// Nothing is left of it.
+    fn is_over(&self) -> bool {
+        self.over.borrow().is_some()
     }
 
     /// Requests go elsewhere until it takes one again.

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -30,6 +30,9 @@ const UNREAD_PAUSE: Duration = Duration::from_millis(250);
 /// The longest record in which a TLS client says goodbye: an alert of 2 bytes, with the header, nonce and tag of
 /// TLS 1.2.
 const GOODBYE_BYTES: usize = 5 + 8 + 2 + 16;
+
+/// An answer that took longer than this waits for others before it is written.
+const LONG_ANSWER: Duration = Duration::from_micros(12);
 
 /// Reads in a row after which other connections have their turn. What comes in one read can be hundreds of frames.
 const READS_IN_A_TURN: u32 = 4;
@@ -258,12 +261,14 @@ pub(crate) struct ClientIo {
     pause: Pause,
     seat: Arc<Seat>,
     reads: u32,
+    /// When something was read last, and nothing was written since.
+    unanswered: Option<Instant>,
 }
 
 impl ClientIo {
     /// `longest` is how long the client may take nothing.
     pub(crate) fn new(stream: Stream, longest: Duration, seat: Arc<Seat>) -> Self {
-        Self { stream: TokioIo::new(stream), pause: Pause::new(longest), seat, reads: 0 }
+        Self { stream: TokioIo::new(stream), pause: Pause::new(longest), seat, reads: 0, unanswered: None }
     }
 
     /// Writes the last bytes that the client gets, as far as there is room for them.
@@ -274,6 +279,18 @@ impl ClientIo {
             tokio::io::AsyncWriteExt::shutdown(&mut stream).await
         };
         let _ = tokio::time::timeout(self.pause.longest().min(UNREAD_PAUSE), write).await;
+    }
+
+    /// Lets the other connections that are ready have their turn before an answer is written that took long to make.
+    /// Writing wakes the client, and where it is on this machine, a proxy mostly, waking it for each of several answers
+    /// costs as much as making one: so it is woken for all of them. It is no loss for short ones, which it would find
+    /// waiting.
+    fn gives_way(&mut self, context: &Context<'_>) -> bool {
+        let gives_way = self.unanswered.take().is_some_and(|read| read.elapsed() >= LONG_ANSWER);
+        if gives_way {
+            context.waker().wake_by_ref();
+        }
+        gives_way
     }
 
     fn paced<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -301,6 +318,7 @@ impl Read for ClientIo {
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         if poll.is_ready() {
             self.reads += 1;
+            self.unanswered = Some(Instant::now());
             self.seat.heard();
         } else {
             self.reads = 0;
@@ -315,6 +333,9 @@ impl Write for ClientIo {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.gives_way(context) {
+            return Poll::Pending;
+        }
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.paced(context, poll)
     }
@@ -324,6 +345,9 @@ impl Write for ClientIo {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.gives_way(context) {
+            return Poll::Pending;
+        }
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
         self.paced(context, poll)
     }

@@ -93,9 +93,19 @@ impl Worker {
     fn start(number: usize, phase: watch::Receiver<Phase>) -> io::Result<Self> {
         let runtime = server::runtime()?;
         let (visits, arriving) = mpsc::unbounded_channel();
-        thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || run(runtime, arriving, phase))?;
+        // Given to the thread only when there is one: a runtime must not be dropped within another.
+        let (give, given) = std::sync::mpsc::channel();
+        let run = move || {
+            if let Ok(runtime) = given.recv() {
+                run(runtime, arriving, phase);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name(format!("worker-{number}")).spawn(run) {
+            runtime.shutdown_background();
+            return Err(error);
+        }
+        // The thread waits for it.
+        let _ = give.send(runtime);
         Ok(Self { connections: Arc::default(), visits: Some(visits) })
     }
 

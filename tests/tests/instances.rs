@@ -11,8 +11,12 @@ use wadoo_tests::server::Server;
 /// The two guests with the same paths.
 const GUESTS: [&str; 2] = ["hostile-02", "hostile-03"];
 
-/// Serves `guest` with `instances` in its recipe.
+/// Serves `guest` with `instances` in its recipe, on one thread: each has shared instances of its own.
 fn serve(scratch: &Scratch, guest: &str, instances: &str, limits: &str) -> Server {
+    serve_on("1", scratch, guest, instances, limits)
+}
+
+fn serve_on(threads: &str, scratch: &Scratch, guest: &str, instances: &str, limits: &str) -> Server {
     let wasm = std::fs::read(workspace().join(format!("tests/guests/{guest}.wasm"))).unwrap();
     scratch.write("guest.wasm", wasm);
     let recipe = scratch.write(
@@ -23,9 +27,8 @@ fn serve(scratch: &Scratch, guest: &str, instances: &str, limits: &str) -> Serve
         ),
     );
     let artifact = scratch.compose(&recipe);
-    // One thread: each has shared instances of its own.
-    let server =
-        Server::start(scratch.launcher().arg(artifact).args(["--addr", "127.0.0.1:0", "--threads", "1"]));
+    let options = ["--addr", "127.0.0.1:0", "--threads", threads];
+    let server = Server::start(scratch.launcher().arg(artifact).args(options));
     // The pool takes over soon after the start, and its instances are new ones.
     thread::sleep(Duration::from_millis(500));
     server
@@ -133,6 +136,23 @@ fn requests_share_an_instance_where_reuse_is_concurrent() {
     // No room there any more.
     assert_eq!(count(&server), 1);
     assert_eq!((sleeping.join().unwrap(), also.join().unwrap()), (200, 200));
+}
+
+#[test]
+fn threads_share_an_instance_where_there_is_room_for_no_other() {
+    let scratch = Scratch::new();
+    let server = serve_on("2", &scratch, "hostile-03", "reuse = \"concurrent\"", "concurrency = 1");
+    assert_eq!(count(&server), 1);
+    // While a connection is held, the next is served on the second thread.
+    let held = std::net::TcpStream::connect(server.address).unwrap();
+    assert_eq!(count(&server), 2);
+    drop(held);
+
+    let server = serve_on("2", &scratch, "hostile-03", "reuse = \"concurrent\"", "concurrency = 2");
+    assert_eq!(count(&server), 1);
+    let held = std::net::TcpStream::connect(server.address).unwrap();
+    assert_eq!(count(&server), 1, "the second thread has one of its own");
+    drop(held);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use tokio::runtime::Handle;
 use wadoo_launcher::app::{App, LinkedApp};
 use wadoo_launcher::limits::ConnectionLimits;
 use wadoo_launcher::listen::Bound;
@@ -87,10 +88,15 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
         );
         let server = Server::new(vec![listener.into()], built.app, ConnectionLimits::default(), DRAIN);
         let switch = server.switch();
+        switch.current().warm_up();
         print_data(&ready)?;
         // Composing takes a core for a while: on a thread of its own, requests are answered meanwhile. The
         // thread ends with the process.
-        std::thread::spawn(move || session.follow(watch, &switch));
+        let runtime = Handle::current();
+        std::thread::spawn(move || {
+            let _entered = runtime.enter();
+            session.follow(watch, &switch);
+        });
         server.run(phase).await;
         log::flush(log::FLUSH_TIME);
         Ok(Exit::Done)
@@ -185,6 +191,7 @@ impl Session {
                     let line = format!("swapped in {} ({} ms)\n", built.title(), built.took.as_millis());
                     // Running requests hold on to the old application until they are finished.
                     drop(switch.swap(built.app));
+                    switch.current().warm_up();
                     line
                 }
                 Err(reports) => {

@@ -335,7 +335,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("in `[app]`", &["name", "version", "serial"]),
     ("in a part's table, `[components.NAME]`", &["path", "digest", "with", "allow", "deny"]),
     ("in `[limits]`", &super::settings::LIMITS),
-    ("in `[instances]`", &["reuse", "max-requests", "max-concurrent", "idle"]),
+    ("in `[instances]`", &["reuse", "max-requests", "max-concurrent", "idle", "warm"]),
     ("in `[build]`", &["targets", "cpu"]),
     ("in `[sign]`", &["keys"]),
     ("in a grant's line, `{ hosts = [\"…\"] }`", &["hosts"]),

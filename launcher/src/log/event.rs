@@ -134,6 +134,17 @@ pub(crate) struct Printed {
     pub(crate) partial: bool,
 }
 
+/// Bytes of a request's method that a line shows. Clients may make up longer ones.
+const MAX_METHOD: usize = 32;
+
+/// Bytes of a part's and of a function's name that a line shows.
+pub(crate) const MAX_NAME: usize = 1024;
+
+/// The beginning of `text`, at most `most` bytes.
+pub(crate) fn clip(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
 /// Where a guest trapped, as far as that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct TrapPlace {
@@ -227,7 +238,7 @@ impl<'a> Event<'a> {
 
     /// Method and path of the request.
     pub(crate) fn target(self, method: &'a str, path: &'a str) -> Self {
-        Self { method: Some(method), path: Some(path), ..self }
+        Self { method: Some(clip(method, MAX_METHOD)), path: Some(path), ..self }
     }
 
     /// Where a guest trapped.
@@ -237,7 +248,9 @@ impl<'a> Event<'a> {
 
     /// What it counts of `log-rate`, beside what every line does.
     pub(super) fn length(&self) -> usize {
-        self.message.len() + self.path.map_or(0, str::len)
+        let trap =
+            self.trap.map_or(0, |trap| trap.function.len() + trap.part.as_ref().map_or(0, String::len));
+        self.message.len() + self.method.map_or(0, str::len) + self.path.map_or(0, str::len) + trap
     }
 
     /// The bytes that are written, the line's end included.
@@ -255,7 +268,9 @@ impl<'a> Event<'a> {
         for c in text.chars() {
             // JSON lets them stand as they are; a terminal would obey them. None is outside a string.
             if is_unprintable(c) {
-                let _ = write!(line, "\\u{:04x}", u32::from(c));
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(line, "\\u{unit:04x}");
+                }
             } else {
                 line.push(c);
             }
@@ -398,6 +413,21 @@ mod tests {
         assert_eq!((&json["level"], &json["event"]), (&"error".into(), &"request-failed".into()));
         assert_eq!((&json["part"], &json["offset"]), (&"cart".into(), &0x1f40.into()));
         assert!(json.get("limit").is_none() && json.get("stream").is_none(), "{json}");
+    }
+
+    #[test]
+    fn what_clients_and_guests_make_up_is_clipped_and_counted() {
+        let long = "X".repeat(60_000);
+        let event = Event::new(Kind::RequestRefused, "m").target(&long, "/p");
+        assert_eq!(event.length(), 1 + MAX_METHOD + 2);
+        assert!(event.render(Format::Text).len() < 200);
+        let trap =
+            TrapPlace { part: Some("cart".to_owned()), function: "f".repeat(100), offset: 0, caller: false };
+        assert_eq!(Event::new(Kind::RequestFailed, "m").trap(Some(&trap)).length(), 105);
+        assert_eq!(clip("aä", 2), "a");
+        // Two units of UTF-16.
+        let json = Event::new(Kind::RequestFailed, "\u{e0041}").render(Format::Json);
+        assert!(json.contains("\\udb40\\udc41") && parse(&json)["message"] == "\u{e0041}", "{json}");
     }
 
     #[test]

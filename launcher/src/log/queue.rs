@@ -129,8 +129,10 @@ impl Queue {
     pub(super) fn admit(&self, class: Class, bytes: usize) -> bool {
         let mut state = self.lock();
         let Some(budget) = &mut state.accounts[class as usize].budget else { return true };
+        let told = budget.due().is_some();
         let admitted = budget.take(bytes as u64, bytes.saturating_add(LINE_BYTES) as u64, Instant::now());
-        if !admitted {
+        // Once: a guest that floods the log must not wake another thread for each line.
+        if !admitted && !told {
             self.more.notify_one();
         }
         admitted
@@ -146,12 +148,15 @@ impl Queue {
         if account.unread.is_none() && fits {
             state.held += cost;
             state.parts.push_back((stream, line));
+            self.more.notify_one();
         } else {
+            if account.unread.is_none() {
+                self.more.notify_one();
+            }
             let lost = account.unread.get_or_insert_default();
             lost.lines += 1;
             lost.bytes += line.len() as u64;
         }
-        self.more.notify_one();
     }
 
     /// Starts the thread that writes, unless there is one. What waits is kept while the system has none to give:
