@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use wadoo_benches::artifacts::Workshop;
 use wadoo_benches::build::Linkage;
-use wadoo_benches::cores::Cores;
+use wadoo_benches::cores::{Cores, Share};
 use wadoo_benches::{load, process};
 
 const CONNECTIONS: usize = 16;
@@ -32,6 +32,7 @@ const REUSED: &[&str] = &["--max-instance-reuse-count", "1000"];
 struct Contender {
     name: &'static str,
     command: Box<dyn Fn(SocketAddr) -> Command>,
+    share: Share,
     rounds: Vec<Round>,
 }
 
@@ -47,7 +48,7 @@ impl Contender {
         let address = process::free_address();
         let mut command = (self.command)(address);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = cores.on_server(|| command.spawn().expect("the command starts"));
+        let mut child = cores.on_share(self.share, || command.spawn().expect("the command starts"));
         wait_for(&mut child, address);
         let mut seen = load::run(address, CONNECTIONS, TIME);
         child.kill().and_then(|()| child.wait()).expect("the server can be ended");
@@ -74,16 +75,18 @@ fn main() {
     let cores = Cores::of_process();
     let rounds = std::env::var("ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3).max(3);
     let workshop = Workshop::new();
-    let mut contenders = contenders(&workshop);
+    let (mut contenders, mut spread) = contenders(&workshop);
     for _ in 0..rounds {
-        for contender in &mut contenders {
+        for contender in contenders.iter_mut().chain(&mut spread) {
             contender.round(cores);
         }
     }
     print(&contenders);
+    print_spread(&spread);
 }
 
-fn contenders(workshop: &Workshop) -> Vec<Contender> {
+/// Those with a core of their own, and those that have all.
+fn contenders(workshop: &Workshop) -> (Vec<Contender>, Vec<Contender>) {
     let bare = workshop.install("wadoo-benches", "bare-hyper", Linkage::Static);
     let launcher = workshop.install("wadoo-launcher", "launcher", Linkage::Static);
     let reuse = |mode: &str| format!("\n[instances]\nreuse = \"{mode}\"\n");
@@ -92,6 +95,7 @@ fn contenders(workshop: &Workshop) -> Vec<Contender> {
         command.arg(address.to_string());
         command
     })];
+    let mut spread = Vec::new();
     let (mut components, home) = (Vec::new(), workshop.home());
     for (name, recipe, mode) in [
         ("launcher 0.2, fresh", "hello-02", "none"),
@@ -105,10 +109,14 @@ fn contenders(workshop: &Workshop) -> Vec<Contender> {
             components.push(artifact.with_extension("wasm"));
         }
         all.push(launched(name, &launcher, &artifact, &home));
+        for threads in ["1", "2"] {
+            spread.push(on_all(name, launched(name, &launcher, &artifact, &home), Some(threads)));
+        }
     }
     let peers: Option<Vec<_>> = components.iter().map(|component| workshop.wasmtime(component)).collect();
     if let Some([(wasmtime, http_02), (_, http_03)]) = peers.as_deref() {
         all.push(served("wasmtime serve 0.2", wasmtime, http_02, &["-Scli"]));
+        spread.push(on_all("wasmtime serve 0.2", served("", wasmtime, http_02, &["-Scli"]), None));
         all.push(served("wasmtime serve 0.2, tuned", wasmtime, http_02, &["-Scli", TUNED]));
         all.push(served("wasmtime serve 0.2, reuse", wasmtime, http_02, &["-Scli", REUSED[0], REUSED[1]]));
         let flags = &["-Scli,p3", "-Wcomponent-model-async", REUSED[0], "1"];
@@ -116,11 +124,23 @@ fn contenders(workshop: &Workshop) -> Vec<Contender> {
         let flags = &["-Scli,p3", "-Wcomponent-model-async", REUSED[0], REUSED[1]];
         all.push(served("wasmtime serve 0.3, reuse", wasmtime, http_03, flags));
     }
-    all
+    (all, spread)
 }
 
 fn contender(name: &'static str, command: impl Fn(SocketAddr) -> Command + 'static) -> Contender {
-    Contender { name, command: Box::new(command), rounds: Vec::new() }
+    Contender { name, command: Box::new(command), share: Share::One, rounds: Vec::new() }
+}
+
+/// The same with all cores, which its client uses as well, and so many threads where it can be told.
+fn on_all(name: &'static str, contender: Contender, threads: Option<&'static str>) -> Contender {
+    let command = move |address| {
+        let mut command = (contender.command)(address);
+        if let Some(threads) = threads {
+            command.args(["--threads", threads]);
+        }
+        command
+    };
+    Contender { name, command: Box::new(command), share: Share::All, rounds: Vec::new() }
 }
 
 fn launched(name: &'static str, launcher: &Path, artifact: &Path, home: &Path) -> Contender {
@@ -172,6 +192,20 @@ fn print(contenders: &[Contender]) {
     ] {
         if let (Some(ours_rate), Some(peer_rate)) = (rate(ours), rate(peer)) {
             println!("{ours} ÷ {peer}: {:.2}", ours_rate / peer_rate);
+        }
+    }
+}
+
+fn print_spread(contenders: &[Contender]) {
+    println!("\nall cores for the server, which its client uses as well\n");
+    println!("{:<28} {:>9} {:>9} {:>8}", "", "1 thread", "2 threads", "2 ÷ 1");
+    for pair in contenders.chunk_by(|a, b| a.name == b.name) {
+        match pair {
+            [one, two] => {
+                let (one_rate, two_rate) = (one.median().rate, two.median().rate);
+                println!("{:<28} {one_rate:>9.0} {two_rate:>9.0} {:>8.2}", one.name, two_rate / one_rate);
+            }
+            others => others.iter().for_each(|one| println!("{:<28} {:>19.0}", one.name, one.median().rate)),
         }
     }
 }

@@ -238,6 +238,12 @@ impl App {
         self.quota.clone()
     }
 
+    /// Whether its guests see scheme and authority of a request's target: those of 0.2 are told the scheme apart, and
+    /// find the host among the fields.
+    pub(crate) fn asks_for_target(&self) -> bool {
+        matches!(self.proxy, ProxyPre::P3(_))
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.manifest.limits
     }

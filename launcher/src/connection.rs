@@ -338,16 +338,21 @@ fn settle<B>(request: &mut Request<B>, secure: bool) -> Result<(), Problem> {
         }
     }
     if version == Version::HTTP_2 || secure {
-        let host = request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        let mut parts = request.uri().clone().into_parts();
-        parts.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
-        parts.authority = parts.authority.or(host);
-        // Without an authority there is no scheme either: HTTP/1.0, or a host that is refused later.
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
+        complete_target(request, if secure { Scheme::HTTPS } else { Scheme::HTTP });
     }
     Ok(())
+}
+
+/// Gives the target of a request a scheme, and the authority of its host field where it has none itself.
+pub(crate) fn complete_target<B>(request: &mut Request<B>, scheme: Scheme) {
+    let host = request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut parts = request.uri().clone().into_parts();
+    parts.scheme = Some(scheme);
+    parts.authority = parts.authority.or(host);
+    // Without an authority there is no scheme either: HTTP/1.0, or a host that is refused later.
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
 }
 
 /// The body of a response of HTTP/1.1: while it is there, the connection is not idle.

@@ -20,7 +20,7 @@ use futures::FutureExt as _;
 use futures::channel::oneshot;
 use futures::future::OptionFuture;
 use http::header::{CONTENT_LENGTH, HOST};
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
@@ -30,6 +30,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::App;
 use crate::body::{Breach, BreachCell, Pause, RequestBody};
+use crate::connection;
 use crate::guest::{self, Answer, Call, Failure, Guest};
 use crate::log::{Event, Kind};
 use crate::problem::{Problem, seconds};
@@ -84,6 +85,9 @@ async fn handle(
     settled?;
     check_head(&app, &request).inspect_err(|&problem| title.limited(problem))?;
     check_host(&mut request, local)?;
+    if app.asks_for_target() && request.uri().scheme().is_none() {
+        connection::complete_target(&mut request, Scheme::HTTP);
+    }
     let slot = app.admit().await.ok_or(Problem::Busy).inspect_err(|&problem| title.limited(problem))?;
 
     let breach = Arc::new(BreachCell::default());

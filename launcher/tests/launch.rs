@@ -204,6 +204,13 @@ fn a_body_that_is_shorter_than_announced_is_one_line_in_the_log() {
 }
 
 #[test]
+fn a_guest_of_0_3_sees_what_its_request_was_sent_to() {
+    let running = prebuilt(Trigger::Http03, "hostile-03.wasm").start();
+    let text = running.get("/target");
+    assert!(text.contains("Some(Scheme::Http) Some(\"test\")"), "{text}");
+}
+
+#[test]
 fn an_address_that_cannot_be_had_is_a_host_problem() {
     let place = Place::server();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -35,6 +35,7 @@ impl Guest for Hostile {
         Ok(match target.path {
             "/ok" => answer("ok\n".to_owned()),
             "/count" => answer(format!("{count}\n")),
+            "/target" => answer(format!("{:?} {:?}\n", request.get_scheme(), request.get_authority())),
             "/spin" => mischief::spin(),
             "/spin-body" => respond(Fields::new(), async |mut body| {
                 body.write_all(b"some bytes".to_vec()).await;
