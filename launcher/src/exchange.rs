@@ -414,7 +414,7 @@ impl GuestBody {
     }
 
     /// The error is told some turns later: hyper writes out what it has when a body is pending, and drops it when
-    /// a body fails, the head included; and what took long to make gives way to others for a turn before it is written.
+    /// a body fails, the head included; and it gives way to others for a turn before it is written.
     fn abort(&mut self, context: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.guest = None;
         self.end_body = None;

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
@@ -30,9 +30,6 @@ const UNREAD_PAUSE: Duration = Duration::from_millis(250);
 /// The longest record in which a TLS client says goodbye: an alert of 2 bytes, with the header, nonce and tag of
 /// TLS 1.2.
 const GOODBYE_BYTES: usize = 5 + 8 + 2 + 16;
-
-/// An answer that took longer than this waits for others before it is written.
-const LONG_ANSWER: Duration = Duration::from_micros(12);
 
 /// Reads in a row after which other connections have their turn. What comes in one read can be hundreds of frames.
 const READS_IN_A_TURN: u32 = 4;
@@ -261,14 +258,14 @@ pub(crate) struct ClientIo {
     pause: Pause,
     seat: Arc<Seat>,
     reads: u32,
-    /// When something was read last, and nothing was written since.
-    unanswered: Option<Instant>,
+    /// Something was read, and nothing written since.
+    unanswered: bool,
 }
 
 impl ClientIo {
     /// `longest` is how long the client may take nothing.
     pub(crate) fn new(stream: Stream, longest: Duration, seat: Arc<Seat>) -> Self {
-        Self { stream: TokioIo::new(stream), pause: Pause::new(longest), seat, reads: 0, unanswered: None }
+        Self { stream: TokioIo::new(stream), pause: Pause::new(longest), seat, reads: 0, unanswered: false }
     }
 
     /// Writes the last bytes that the client gets, as far as there is room for them.
@@ -281,12 +278,11 @@ impl ClientIo {
         let _ = tokio::time::timeout(self.pause.longest().min(UNREAD_PAUSE), write).await;
     }
 
-    /// Lets the other connections that are ready have their turn before an answer is written that took long to make.
-    /// Writing wakes the client, and where it is on this machine, a proxy mostly, waking it for each of several answers
-    /// costs as much as making one: so it is woken for all of them. It is no loss for short ones, which it would find
-    /// waiting.
+    /// Lets the other connections that are ready have their turn before an answer is written. Writing wakes the
+    /// client, and where it is on this machine, a proxy mostly, waking it for each of several answers costs nearly as
+    /// much as making one: so it is woken for all of them.
     fn gives_way(&mut self, context: &Context<'_>) -> bool {
-        let gives_way = self.unanswered.take().is_some_and(|read| read.elapsed() >= LONG_ANSWER);
+        let gives_way = std::mem::take(&mut self.unanswered);
         if gives_way {
             context.waker().wake_by_ref();
         }
@@ -318,7 +314,7 @@ impl Read for ClientIo {
         let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
         if poll.is_ready() {
             self.reads += 1;
-            self.unanswered = Some(Instant::now());
+            self.unanswered = true;
             self.seat.heard();
         } else {
             self.reads = 0;
