@@ -236,7 +236,7 @@ async fn head(
 /// What a line of the log calls a request: method and path. Queries often hold what logs should not.
 #[derive(Clone)]
 struct Title {
-    /// None: it never came to one.
+    /// None where there is none to name.
     app: Option<Arc<App>>,
     method: Method,
     path: String,
