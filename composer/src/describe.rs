@@ -39,13 +39,15 @@ pub fn describe(facts: &Facts<'_>) -> Manifest {
         target: precompiled.target.clone(),
         engine: precompiled.engine.clone(),
         payload_size: precompiled.payload.len() as u64,
-        // One and the same until parts can have different values of one capability: only then are root
-        // imports of the linked component renamed.
-        component: ComponentDigests { portable: digest, linked: digest },
+        component: ComponentDigests {
+            portable: linked.portable.as_ref().map_or(digest, |bytes| Sha256Digest::of(bytes)),
+            linked: digest,
+        },
         trigger: linked.trigger.clone(),
         imports: linked.imports.clone(),
         exports: linked.exports.clone(),
         grants: linked.grants.clone(),
+        part_imports: linked.part_imports.clone(),
         limits: limits(&recipe.limits, &linked.trigger),
         reuse: recipe.reuse.as_ref().map_or(Reuse::None { warm: 0 }, |reuse| reuse.value.clone()),
         pool: PoolNeeds { ..linked.pool.clone() },

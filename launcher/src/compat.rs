@@ -53,7 +53,7 @@ pub fn check(manifest: &Manifest) -> Result<(), Incompatible> {
     }
     let concurrency = profile.concurrency
         || matches!(manifest.trigger, Trigger::Http03 | Trigger::Command03)
-        || manifest.imports.iter().any(|import| needs_concurrency(import));
+        || manifest.imports.iter().any(|import| needs_concurrency(manifest.interface_of(import)));
     check_profile(profile, &engine::standard_profile(concurrency))?;
     // Exhaustive: a new kind of grant must be enforced by the linker before it is let through here.
     for grant in manifest.grants.values() {

@@ -50,6 +50,10 @@ pub struct Manifest {
     pub exports: BTreeSet<String>,
     /// Grants, by full import name; base-set imports need none and are not listed.
     pub grants: BTreeMap<String, Grant>,
+    /// The imports that are there for one part alone, because it was granted other values than others that import the
+    /// same interface. They are among `imports` and `grants` by the name that they have in the linked component.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub part_imports: BTreeMap<String, PartImport>,
     /// What the application may use at most.
     pub limits: Limits,
     /// How requests share instances.
@@ -68,10 +72,25 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// The interface that an import is, by its full name.
+    pub fn interface_of<'a>(&'a self, import: &'a str) -> &'a str {
+        self.part_imports.get(import).map_or(import, |own| own.interface.as_str())
+    }
+
     /// The parts whose code stands at `offset` in the linked component.
     pub fn parts_at(&self, offset: u64) -> Option<&BTreeSet<String>> {
         self.parts.iter().find(|part| (part.start..part.end).contains(&offset)).map(|part| &part.names)
     }
+}
+
+/// An import that is there for one part alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PartImport {
+    /// The part.
+    pub part: String,
+    /// The interface by its full name.
+    pub interface: String,
 }
 
 /// A component within the linked one.
@@ -201,6 +220,9 @@ impl fmt::Display for Grant {
                 }
             }
             Self::Environment(environment) => write!(f, "variables: {}", listed(&environment.keys)),
+            Self::Sockets(sockets) if sockets.connect.is_empty() => {
+                f.write_str("connect: what the sockets may that it is given")
+            }
             Self::Sockets(sockets) => write!(f, "connect: {}", listed(&sockets.connect)),
             Self::Filesystem(filesystem) => {
                 let mounts = filesystem.mounts.iter().map(|(path, access)| format!("{path} ({access})"));
@@ -241,7 +263,8 @@ pub struct FilesystemGrant {
     pub mounts: BTreeMap<MountPath, Access>,
 }
 
-/// Which addresses an application may exchange data with. It cannot listen, nor look names up.
+/// Which addresses an application may exchange data with. It cannot listen, nor look names up. Empty for the interfaces
+/// that make no sockets, where parts have different addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SocketsGrant {

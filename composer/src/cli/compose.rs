@@ -64,13 +64,18 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
         return Ok(Exit::Done);
     }
 
+    if arguments.emit != Emit::Cwasm {
+        for shared in composed.linked.shared_when_portable() {
+            talk.say(&shared);
+        }
+    }
     // Everything is made before anything gets its name: a refusal leaves the folder as it was.
     let component = match arguments.emit {
         Emit::Cwasm => None,
         Emit::Wasm | Emit::Both => {
             let name = format!("{}.wasm", composed.recipe.app.name);
             Some(
-                output::stage(&arguments.output, name, &composed.linked.bytes)
+                output::stage(&arguments.output, name, composed.linked.portable())
                     .map_err(|report| vec![report])?,
             )
         }
@@ -195,7 +200,7 @@ fn dry_run(arguments: &Arguments, composed: &Composed, targets: &[Target]) -> St
     for file in files {
         let _ = writeln!(text, "would write   {}", file.display());
     }
-    let _ = writeln!(text, "imports       {}", imports(composed));
+    let _ = writeln!(text, "imports       {}", imports(composed.linked.imports.iter().map(String::as_str)));
     text
 }
 
@@ -204,21 +209,20 @@ fn artifact_name(composed: &Composed, target: &Target, several: bool) -> String 
     if several { format!("{app}-{}.cwasm", target.triple()) } else { format!("{app}.cwasm") }
 }
 
-fn imports(composed: &Composed) -> String {
-    if composed.linked.imports.is_empty() {
-        return "nothing".to_owned();
-    }
-    composed.linked.imports.iter().map(String::as_str).collect::<Vec<_>>().join("\n              ")
+fn imports<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join("\n              ") }
 }
 
 fn as_text(composed: &Composed, component: Option<&Path>, written: &[Written]) -> String {
     let mut text = String::new();
     if let Some(path) = component {
-        let bytes = &composed.linked.bytes;
+        let bytes = composed.linked.portable();
         let _ = writeln!(text, "component     {} ({})", path.display(), size(bytes.len()));
         let _ = writeln!(text, "digest        {}", Sha256Digest::of(bytes));
         if written.is_empty() {
-            let _ = writeln!(text, "imports       {}", imports(composed));
+            let names = composed.linked.portable_imports();
+            let _ = writeln!(text, "imports       {}", imports(names.into_iter()));
             let _ = writeln!(text, "run           {} {}", stock(&composed.linked.trigger), shell(path));
         }
     }
@@ -232,7 +236,8 @@ fn as_text(composed: &Composed, component: Option<&Path>, written: &[Written]) -
             let note = if manifest.development { " (development key)" } else { "" };
             let _ = writeln!(text, "signed by     {key}{note}");
         }
-        let _ = writeln!(text, "imports       {}", imports(composed));
+        let _ =
+            writeln!(text, "imports       {}", imports(composed.linked.imports.iter().map(String::as_str)));
         let _ = writeln!(text, "checked       {}", one.loaded);
         if !manifest.development {
             let _ = writeln!(
@@ -287,7 +292,7 @@ fn as_json(composed: &Composed, component: Option<&PathBuf>, written: &[Written]
         "app": composed.recipe.app.name.to_string(),
         "version": composed.recipe.app.version.to_string(),
         "component": component.map(|path| {
-            let bytes = &composed.linked.bytes;
+            let bytes = composed.linked.portable();
             json!({ "path": path, "size": bytes.len(), "digest": Sha256Digest::of(bytes) })
         }),
         "imports": composed.linked.imports,

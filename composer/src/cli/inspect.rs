@@ -140,6 +140,10 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
         lines.extend(column(title, names.iter().cloned()));
     }
     lines.extend(column("grants", manifest.grants.iter().map(|(name, grant)| format!("{name}: {grant}"))));
+    if manifest.component.portable != manifest.component.linked {
+        let own = manifest.part_imports.iter();
+        lines.extend(column("of one part", own.map(|(name, own)| format!("{name}: {}", own.interface))));
+    }
     let limits = &manifest.limits;
     lines.extend(column(
         "limits",

@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::manifest::PartSpan;
+use wadoo_signing::manifest::{Grant, PartSpan};
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, KnownCustom, Parser, Payload,
     ValidPayload, Validator, WasmFeatures,
 };
 
 use super::error::LinkError;
-use super::{Stubs, stub_name};
+use super::{Form, Stubs, stub_name};
 use crate::inputs::Inputs;
 use crate::interfaces::track;
-use crate::plan::{Decision, Plan};
+use crate::plan::{Decision, Plan, carries_values};
 
 /// Validates everything but function bodies, which are copies of validated ones.
 pub(super) fn validate(bytes: &[u8], features: WasmFeatures) -> Result<(), LinkError> {
@@ -169,10 +169,13 @@ impl Root {
         self.instances.get(index as usize).unwrap_or(&Source::Other)
     }
 
-    /// Whether the instance at `index` is what `decision` says of `import` of `part`.
-    fn fits(&self, index: u32, import: &str, decision: &Decision, stub: &str) -> bool {
+    /// Whether the instance at `index` is what `decision` says of an import; `root` is its name if the launcher
+    /// provides it.
+    fn fits(&self, index: u32, import: &str, root: Option<&str>, decision: &Decision, stub: &str) -> bool {
         match (self.source(index), decision) {
-            (Source::Import(name), Decision::Launcher(_)) => track(name) == track(import),
+            (Source::Import(name), Decision::Launcher(_)) => {
+                root.is_some_and(|root| track(name) == track(root))
+            }
             (Source::Export { instance, name }, Decision::Wire { part, export, .. }) => {
                 name == export && self.names.get(instance).is_some_and(|found| *found == part.to_string())
             }
@@ -199,6 +202,7 @@ pub(super) fn check(
     inputs: &Inputs,
     stubs: &Stubs,
     root: &Root,
+    form: Form,
 ) -> Result<BTreeMap<String, String>, LinkError> {
     let differs = |what: String| Err(LinkError::Audit(what));
     let mut imports = BTreeMap::new();
@@ -207,7 +211,11 @@ pub(super) fn check(
             return differs(format!("it imports `{name}` unexpectedly"));
         }
     }
-    let planned: BTreeSet<String> = plan.launcher.keys().map(|name| track(name)).collect();
+    let names = plan.launcher.iter().map(|(name, import)| match form {
+        Form::Portable => &import.interface,
+        Form::Linked => name,
+    });
+    let planned: BTreeSet<String> = names.map(|name| track(name)).collect();
     let found: BTreeSet<String> = imports.keys().cloned().collect();
     if let Some(name) = planned.symmetric_difference(&found).next() {
         return differs(format!("it and the plan differ about the import `{name}`"));
@@ -215,8 +223,11 @@ pub(super) fn check(
     for (index, source) in root.instances.iter().enumerate() {
         if let Source::Instance { component, arguments } = source {
             let name = root.names.get(&(index as u32)).map_or("", String::as_str);
-            check_instance(plan, inputs, stubs, root, name, *component, arguments)?;
+            check_instance(&Expected { plan, inputs, stubs, form }, root, name, *component, arguments)?;
         }
+    }
+    if form == Form::Linked {
+        check_values(plan, root)?;
     }
     let instances = root.instances.iter().filter(|source| matches!(source, Source::Instance { .. })).count();
     if instances != plan.parts.len() + stubs.len() {
@@ -242,15 +253,43 @@ pub(super) fn check(
     Ok(imports)
 }
 
+/// What the bytes should be.
+struct Expected<'a> {
+    plan: &'a Plan,
+    inputs: &'a Inputs,
+    stubs: &'a Stubs,
+    form: Form,
+}
+
+/// No import of the root feeds two parts that were granted different values, whatever its name is.
+fn check_values(plan: &Plan, root: &Root) -> Result<(), LinkError> {
+    let mut fed: BTreeMap<&str, (&str, Option<&Grant>)> = BTreeMap::new();
+    for (index, source) in root.instances.iter().enumerate() {
+        let Source::Instance { arguments, .. } = source else { continue };
+        let name = root.names.get(&(index as u32)).map_or("", String::as_str);
+        let Some(part) = plan.parts.keys().find(|part| part.as_str() == name) else { continue };
+        for (import, index) in arguments {
+            let Source::Import(from) = root.source(*index) else { continue };
+            let grant = plan.parts[part].grants.get(import);
+            let (other, values) = fed.entry(from).or_insert((name, grant));
+            if *values != grant && carries_values(import) {
+                return Err(LinkError::Audit(format!(
+                    "its import `{from}` feeds `{other}` and `{name}`, which were granted different values"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check_instance(
-    plan: &Plan,
-    inputs: &Inputs,
-    stubs: &Stubs,
+    expected: &Expected,
     root: &Root,
     name: &str,
     component: u32,
     arguments: &BTreeMap<String, u32>,
 ) -> Result<(), LinkError> {
+    let Expected { plan, inputs, stubs, form } = expected;
     let differs = |what: String| Err(LinkError::Audit(what));
     let digest = root.components.get(component as usize);
     let owner = plan.parts.keys().find(|part| part.to_string() == name || stub_name(part) == name);
@@ -275,7 +314,9 @@ fn check_instance(
         let decision = decisions.get(import);
         // A stub must not stand in for itself.
         let allowed = |decision: &&Decision| is_part || !matches!(decision, Decision::Deny { .. });
-        if !decision.filter(allowed).is_some_and(|decision| root.fits(*index, import, decision, &stub)) {
+        let from = form.name(plan, part, import);
+        if !decision.filter(allowed).is_some_and(|decision| root.fits(*index, import, from, decision, &stub))
+        {
             return differs(format!("argument `{import}` of its instance `{name}` is not what was planned"));
         }
     }

@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
-use wac_types::Package;
+use wac_types::{ItemKind, Package};
 use wadoo_launcher::compat::needs_concurrency;
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::manifest::{Grant, PartSpan, PoolNeeds, Trigger};
+use wadoo_signing::manifest::{Grant, PartImport, PartSpan, PoolNeeds, Trigger};
 use wadoo_signing::report::Report;
 
 pub use error::LinkError;
@@ -24,14 +24,17 @@ pub use pool::{MAX_INSTANCES, MAX_NESTING};
 
 use crate::features;
 use crate::inputs::Inputs;
+use crate::interfaces;
 use crate::plan::{Decision, Plan};
 use crate::recipe::PartName;
 
 /// One component, made of all parts.
 #[derive(Debug)]
 pub struct Linked {
-    /// The component.
+    /// The component that is compiled.
     pub bytes: Vec<u8>,
+    /// The same with standard names only, where parts have imports of their own in `bytes`.
+    pub portable: Option<Vec<u8>>,
     /// Its imports by full name, as they stand in the bytes.
     pub imports: BTreeSet<String>,
     /// Its exports by full name.
@@ -40,12 +43,46 @@ pub struct Linked {
     pub trigger: Trigger,
     /// The granted imports with their values.
     pub grants: BTreeMap<String, Grant>,
+    /// The imports that are there for one part alone, which have other names than their interfaces.
+    pub part_imports: BTreeMap<String, PartImport>,
     /// Where the code of each part stands in the bytes, generated parts included.
     pub parts: Vec<PartSpan>,
     /// What one instance of it takes from the instance pool.
     pub pool: PoolNeeds,
     /// It uses what only an engine with concurrency has: asynchronous functions, streams, futures, or WASI 0.3.
     pub concurrent: bool,
+}
+
+impl Linked {
+    /// The component that every host can run.
+    pub fn portable(&self) -> &[u8] {
+        self.portable.as_ref().unwrap_or(&self.bytes)
+    }
+
+    /// The imports of the component that every host can run.
+    pub fn portable_imports(&self) -> BTreeSet<&str> {
+        let interface = |name| self.part_imports.get(name).map_or(name, |own| &own.interface);
+        self.imports.iter().map(interface).map(String::as_str).collect()
+    }
+
+    /// What parts share in the component that every host can run, although they were granted different values: a line for
+    /// each interface.
+    pub fn shared_when_portable(&self) -> Vec<String> {
+        let mut interfaces: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for own in self.part_imports.values() {
+            interfaces.entry(&own.interface).or_default().insert(&own.part);
+        }
+        let line = |(interface, parts): (&str, BTreeSet<&str>)| {
+            let parts: Vec<String> = parts.into_iter().map(|part| format!("`{part}`")).collect();
+            let has = if parts.len() == 1 { "has" } else { "have" };
+            format!(
+                "warning: {} {has} values of its own for `{interface}`, which the portable component cannot carry: there, all \
+                 parts share what the host provides",
+                parts.join(", ")
+            )
+        };
+        interfaces.into_iter().map(line).collect()
+    }
 }
 
 /// Links the parts as `plan` says. The same plan and inputs give the same bytes.
@@ -58,30 +95,73 @@ pub fn link(plan: &Plan, inputs: &Inputs) -> Result<Linked, Vec<Report>> {
     let linked = stubs(plan, inputs).and_then(|stubs| {
         // The graph library panics where its assumptions fail; that must be told with the parts.
         catch_unwind(AssertUnwindSafe(|| {
-            let bytes = encode(plan, inputs, &stubs)?;
-            finish(plan, inputs, &stubs, bytes)
+            let portable = match plan.tells_parts_apart() {
+                true => Some(portable(plan, inputs, &stubs)?),
+                false => None,
+            };
+            let bytes = encode(plan, inputs, &stubs, Form::Linked)?;
+            finish(plan, inputs, &stubs, bytes, portable)
         }))
         .unwrap_or_else(|panic| Err(LinkError::Panic(panic_text(panic.as_ref()))))
     });
     linked.map_err(|error| vec![error.report(&plan.app, &parts)])
 }
 
-fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs, bytes: Vec<u8>) -> Result<Linked, LinkError> {
+/// Which names the imports of the root have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Those of their interfaces: what every host knows. Parts share what the launcher provides.
+    Portable,
+    /// Where parts have different values of one interface, each has an import of its own.
+    Linked,
+}
+
+impl Form {
+    /// The name of what the launcher provides to `part` as `import`.
+    fn name<'a>(self, plan: &'a Plan, part: &PartName, import: &str) -> Option<&'a str> {
+        let (name, root) = plan.root_import(part, import)?;
+        Some(match self {
+            Self::Portable => &root.interface,
+            Self::Linked => name,
+        })
+    }
+}
+
+/// The component that every host can run, checked like the one that is compiled.
+fn portable(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkError> {
+    let bytes = encode(plan, inputs, stubs, Form::Portable)?;
+    audit::validate(&bytes, features::engine())?;
+    audit::check(plan, inputs, stubs, &audit::read(&bytes)?, Form::Portable)?;
+    Ok(bytes)
+}
+
+fn finish(
+    plan: &Plan,
+    inputs: &Inputs,
+    stubs: &Stubs,
+    bytes: Vec<u8>,
+    portable: Option<Vec<u8>>,
+) -> Result<Linked, LinkError> {
     audit::validate(&bytes, features::engine())?;
     let found = audit::read(&bytes)?;
-    let imports = audit::check(plan, inputs, stubs, &found)?;
-    let grants = plan
-        .launcher
-        .iter()
-        .filter_map(|(name, import)| {
-            let actual = imports.get(&crate::interfaces::track(name))?;
-            Some((actual.clone(), import.grant.clone()?))
-        })
-        .collect();
+    let imports = audit::check(plan, inputs, stubs, &found, Form::Linked)?;
+    let (mut grants, mut part_imports) = (BTreeMap::new(), BTreeMap::new());
+    for (name, import) in &plan.launcher {
+        // The graph library may have chosen another version of the track.
+        let Some(actual) = imports.get(&interfaces::track(name)) else { continue };
+        grants.extend(import.grant.clone().map(|grant| (actual.clone(), grant)));
+        if *name != import.interface {
+            let part = import.parts.first().map(ToString::to_string).unwrap_or_default();
+            part_imports.insert(actual.clone(), PartImport { part, interface: import.interface.clone() });
+        }
+    }
     let asynchronous = audit::validate(&bytes, features::synchronous()).is_err();
+    let mut interfaces = plan.launcher.values().map(|import| import.interface.as_str());
     Ok(Linked {
         pool: pool::needs(&bytes)?,
-        concurrent: asynchronous || imports.values().any(|import| needs_concurrency(import)),
+        concurrent: asynchronous || interfaces.any(needs_concurrency),
+        portable,
+        part_imports,
         imports: imports.into_values().collect(),
         parts: found.parts(),
         exports: found.exports.into_keys().collect(),
@@ -119,11 +199,11 @@ fn stub_name(part: &PartName) -> String {
 }
 
 /// Builds the graph and encodes it. Everything is added in one fixed order: it decides the bytes.
-fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkError> {
+fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs, form: Form) -> Result<Vec<u8>, LinkError> {
     let mut graph = CompositionGraph::new();
     *graph.types_mut() = inputs.types.clone();
     let mut packages: HashMap<Sha256Digest, PackageId> = HashMap::new();
-    let mut nodes: BTreeMap<&PartName, NodeId> = BTreeMap::new();
+    let mut nodes = Nodes::default();
     for part in providers_first(plan) {
         let planned = &plan.parts[part];
         let stub = match stubs.get(part) {
@@ -140,7 +220,10 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkEr
         };
         let node = graph.instantiate(package);
         graph.set_node_name(node, part.to_string());
-        nodes.insert(part, node);
+        nodes.parts.insert(part, node);
+        if form == Form::Linked {
+            nodes.imports = import_for(&mut graph, plan, inputs, part)?;
+        }
         for import in inputs.world(part).imports.keys() {
             if let Some(argument) = argument(&mut graph, &nodes, stub, &planned.imports[import], import)? {
                 graph.set_instantiation_argument(node, import, argument).map_err(LinkError::graph)?;
@@ -151,7 +234,7 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkEr
         }
     }
     for (export, part) in &plan.exports {
-        let alias = graph.alias_instance_export(nodes[part], export).map_err(LinkError::graph)?;
+        let alias = graph.alias_instance_export(nodes.parts[part], export).map_err(LinkError::graph)?;
         graph.export(alias, export).map_err(LinkError::graph)?;
     }
     // Its own validation accepts what the engine does not; `audit::validate` replaces it.
@@ -160,21 +243,58 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkEr
         .map_err(LinkError::graph)
 }
 
+/// What arguments come from.
+#[derive(Default)]
+struct Nodes<'a> {
+    /// The parts so far.
+    parts: BTreeMap<&'a PartName, NodeId>,
+    /// The imports that are there for the part at hand alone, by the names that it has for them.
+    imports: BTreeMap<String, NodeId>,
+}
+
+/// Imports at the root what is there for `part` alone.
+fn import_for(
+    graph: &mut CompositionGraph,
+    plan: &Plan,
+    inputs: &Inputs,
+    part: &PartName,
+) -> Result<BTreeMap<String, NodeId>, LinkError> {
+    let mut imports = BTreeMap::new();
+    let mut copies = HashMap::new();
+    for (import, kind) in &inputs.world(part).imports {
+        let own = plan.root_import(part, import).filter(|(name, root)| *name != root.interface);
+        if let (Some((name, _)), ItemKind::Instance(interface)) = (own, kind) {
+            // Under its own id, the library would make it one with the import of another part, and say nothing.
+            let mut copy = graph.types()[*interface].clone();
+            copy.id = Some(name.to_owned());
+            // What it uses stands before it.
+            for used in copy.uses.values_mut() {
+                used.interface = copies.get(&used.interface).copied().unwrap_or(used.interface);
+            }
+            let copy = graph.types_mut().add_interface(copy);
+            copies.insert(*interface, copy);
+            let node = graph.import(name, ItemKind::Instance(copy)).map_err(LinkError::graph)?;
+            imports.insert(import.clone(), node);
+        }
+    }
+    Ok(imports)
+}
+
 /// The node for an import; `None` leaves it to the root.
 fn argument(
     graph: &mut CompositionGraph,
-    nodes: &BTreeMap<&PartName, NodeId>,
+    nodes: &Nodes,
     stub: Option<NodeId>,
     decision: &Decision,
     import: &str,
 ) -> Result<Option<NodeId>, LinkError> {
     let (instance, export) = match (decision, stub) {
-        (Decision::Wire { part, export, .. }, _) => (nodes[part], export.as_str()),
+        (Decision::Wire { part, export, .. }, _) => (nodes.parts[part], export.as_str()),
         (Decision::Deny { .. }, Some(stub)) => (stub, import),
         (Decision::Deny { .. }, None) => {
             return Err(LinkError::Audit(format!("`{import}` is denied without a stub")));
         }
-        (Decision::Launcher(_), _) => return Ok(None),
+        (Decision::Launcher(_), _) => return Ok(nodes.imports.get(import).copied()),
     };
     graph.alias_instance_export(instance, export).map(Some).map_err(LinkError::graph)
 }
@@ -204,7 +324,7 @@ fn add_stub(
 /// A stub takes the types that it does not define from where its part has them.
 fn connect_stub(
     graph: &mut CompositionGraph,
-    nodes: &BTreeMap<&PartName, NodeId>,
+    nodes: &Nodes,
     stub: NodeId,
     decisions: &BTreeMap<String, Decision>,
 ) -> Result<(), LinkError> {

@@ -49,10 +49,6 @@ impl PlanError {
                 exports.iter().map(|export| format!("`{export}`")).collect()
             }
             Self::Missing { missing, .. } => missing_lines(missing),
-            Self::DifferentValues { granted, other, .. } => vec![
-                format!("`{granted}` allows it and gets the values in `[grants]`"),
-                format!("`{other}` imports it too and does not allow it, and would get the same values"),
-            ],
             Self::Reuse { trigger, command: true } => {
                 vec![format!(
                     "the application starts with `{trigger}`: it is a command and answers no requests"
@@ -154,7 +150,10 @@ fn fate(decision: &Decision) -> String {
         Decision::Wire { part, .. } => format!("`{part}` provides it"),
         Decision::Deny { pattern } => format!("`deny` has `{pattern}`"),
         Decision::Launcher(LauncherReason::BaseSet) => "does not allow it".to_owned(),
-        Decision::Launcher(_) => "the launcher provides it without a grant".to_owned(),
+        Decision::Launcher(LauncherReason::Granted) => "has values of its own".to_owned(),
+        Decision::Launcher(LauncherReason::TypesOnly) => {
+            "the launcher provides it without a grant".to_owned()
+        }
     }
 }
 
@@ -173,6 +172,7 @@ fn view_line(view: &View) -> String {
     let who = view.part.as_ref().map_or("the launcher".to_owned(), |part| format!("`{part}`"));
     match (&view.origin, &view.part) {
         (Origin::Launcher, None) => format!("{who} has its own"),
+        (Origin::LauncherAlone, _) => format!("{who} has it from the launcher, with values of its own"),
         (Origin::Launcher, Some(_)) => format!("{who} has it from the launcher"),
         (Origin::Part(origin), Some(part)) if origin == part => format!("{who} defines its own"),
         (Origin::Part(origin), _) => format!("{who} has it from `{origin}`"),

@@ -206,25 +206,25 @@ impl Rules<'_> {
     }
 
     fn launcher(&self, import: &str, interface: InterfaceId) -> Result<LauncherReason, Refusal> {
-        let allowed = self.component.allow.iter().any(|pattern| pattern.value.matches(import));
-        let granted = self.recipe.grants.keys().any(|name| name.matches(import));
         let capability = interfaces::capability(import);
-        if interfaces::in_base_set(import) {
-            // Environment and folders are in the base set, empty; granted, they have values for the parts that
-            // allow them.
-            let has_values = capability.is_some() && allowed && granted;
-            return Ok(if has_values { LauncherReason::Granted } else { LauncherReason::BaseSet });
+        if capability.is_some() && self.recipe.grant(self.part, import).is_some() {
+            return Ok(LauncherReason::Granted);
         }
+        if interfaces::in_base_set(import) {
+            // Environment and folders are in the base set, empty: only a grant gives them values.
+            return Ok(LauncherReason::BaseSet);
+        }
+        let allowed = self.component.allows(import);
+        let granted = self.recipe.grants.keys().any(|name| name.matches(import));
         match (capability.is_some() && granted, allowed) {
-            (true, true) => Ok(LauncherReason::Granted),
             (true, false) => Err(Refusal::Problem(Box::new(PlanError::NotAllowed {
                 part: self.part.clone(),
                 import: import.to_owned(),
                 has_allow: !self.component.allow.is_empty(),
                 has_deny: !self.component.deny.is_empty(),
             }))),
-            (false, _) if is_types_only(self.inputs, interface) => Ok(LauncherReason::TypesOnly),
-            (false, _) => Err(Refusal::Missing(MissingImport {
+            _ if is_types_only(self.inputs, interface) => Ok(LauncherReason::TypesOnly),
+            _ => Err(Refusal::Missing(MissingImport {
                 part: self.part.clone(),
                 import: import.to_owned(),
                 near: self.near_miss(import),

@@ -42,16 +42,14 @@ pub enum PlanError {
     NotAllowed { part: PartName, import: String, has_allow: bool, has_deny: bool },
     #[error("cannot plan `{app}`: {}", count(missing.len(), "import has no provider", "imports have no provider"))]
     Missing { app: String, missing: Vec<MissingImport> },
-    #[error("cannot give `{granted}` another `{}` than `{other}`", bare(import))]
-    DifferentValues { import: String, granted: PartName, other: PartName, has_allow: bool },
     #[error("cannot provide `{}` to `{other}` and `{part}`: they need different types of it", bare(import))]
     LauncherTypes { import: String, part: PartName, other: PartName, differences: Vec<Difference> },
     #[error("cannot share instances as `[instances]` says")]
     Reuse { trigger: String, command: bool },
     #[error("`{}` of `{part}` has `{text}`, which `{part}` does not import", entry.key())]
     UnusedEntry { part: PartName, entry: Entry, text: String, near: Option<String>, imports: Vec<String> },
-    #[error("`{part}` allows `{text}`, and nothing comes of it")]
-    IdleAllow { part: PartName, text: String, import: String, decision: Decision },
+    #[error("`{part}` {} `{text}`, and nothing comes of it", if *granted { "is granted" } else { "allows" })]
+    IdleAllow { part: PartName, text: String, import: String, decision: Decision, granted: bool },
     #[error("no part uses the grant `{name}`")]
     UnusedGrant { name: String, fate: Option<(PartName, Decision)>, has_allow: bool },
     #[error("nothing uses `{part}`")]
@@ -157,6 +155,8 @@ pub enum Entry {
     Allow,
     /// `deny`
     Deny,
+    /// `grants`
+    Grants,
 }
 
 impl Entry {
@@ -165,6 +165,7 @@ impl Entry {
             Self::With => "with",
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Grants => "grants",
         }
     }
 }
@@ -233,6 +234,8 @@ impl View {
 pub enum Origin {
     /// The launcher.
     Launcher,
+    /// The launcher, by an import that is there for one part alone.
+    LauncherAlone,
     /// A part.
     Part(PartName),
     /// The stub of a denied import.

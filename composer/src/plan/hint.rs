@@ -49,10 +49,6 @@ impl PlanError {
                 format!("{allow}; if it does not need it, {deny}")
             }
             Self::Missing { missing, .. } => missing_hint(missing),
-            Self::DifferentValues { import, other, has_allow, .. } => format!(
-                "this is not supported until parts can have different values; {}, or deny it there",
-                entry_line(other, *has_allow, "allow", &format!("\"{}\"", bare(import)))
-            ),
             Self::LauncherTypes { part, other, import, .. } => {
                 format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))
             }
@@ -273,6 +269,13 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
                     View { origin: Origin::Part(provider), .. },
                     View { part: Some(part), import: Some(_), with, .. },
                 ) if part != provider => Some(line(part, with, provider)),
+                (View { origin: Origin::LauncherAlone, .. }, _)
+                | (_, View { origin: Origin::LauncherAlone, .. }) => {
+                    let package = package(interface);
+                    Some(format!(
+                        "grant both the same: one line for `{package}` in `[grants]`, and `allow` in both"
+                    ))
+                }
                 _ => Some(format!("both must have `{interface}` from one provider")),
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::{InterfaceId, ItemKind};
-use wadoo_signing::manifest::Grant;
+use wadoo_signing::manifest::{Grant, SocketsGrant};
 
 use super::error::{MissingImport, Near, PlanError};
 use super::{Decision, LauncherImport, LauncherReason, Problems, Wiring, decide};
@@ -17,11 +17,12 @@ struct Use<'a> {
     part: &'a PartName,
     import: &'a str,
     interface: InterfaceId,
-    reason: LauncherReason,
+    /// What the part may reach by it, if it is granted.
+    grant: Option<&'a Grant>,
 }
 
-/// The root imports by the highest version of each track. Checks that types merge and that grants have an
-/// effect; the latter only if every import was `decided`.
+/// The root imports by the highest version of each track; a use whose values are not those of the others has an import
+/// of its own. Checks that types merge and that grants have an effect; the latter only if every import was `decided`.
 pub(super) fn imports(
     recipe: &Recipe,
     inputs: &Inputs,
@@ -29,31 +30,32 @@ pub(super) fn imports(
     decided: bool,
     problems: &mut Problems,
 ) -> BTreeMap<String, LauncherImport> {
-    let mut tracks: BTreeMap<String, Vec<Use>> = BTreeMap::new();
-    for (part, decisions) in wiring {
-        for (import, decision) in decisions {
-            if let (Decision::Launcher(reason), Some(ItemKind::Instance(interface))) =
-                (decision, inputs.world(part).imports.get(import))
-            {
-                let used = Use { part, import, interface: *interface, reason: *reason };
-                tracks.entry(interfaces::track(import)).or_default().push(used);
-            }
-        }
-    }
+    let tracks = tracks(recipe, inputs, wiring);
     let mut imports = BTreeMap::new();
     for uses in tracks.values() {
-        check_types_merge(recipe, inputs, uses, problems);
-        check_one_value(recipe, uses, problems);
-        let name = uses.iter().map(|used| used.import).max_by_key(|import| interfaces::version(import));
-        let granted = uses.iter().find(|used| used.reason == LauncherReason::Granted);
-        imports.insert(
-            name.unwrap_or_default().to_owned(),
-            LauncherImport {
-                parts: uses.iter().map(|used| used.part.clone()).collect(),
+        let shared = shared_grant(recipe, uses);
+        let (together, apart): (Vec<&Use>, Vec<&Use>) =
+            uses.iter().partition(|used| !carries_values(used.import) || used.grant == shared);
+        check_types_merge(recipe, inputs, &together, problems);
+        for used in apart {
+            let import = LauncherImport {
+                interface: used.import.to_owned(),
+                parts: BTreeSet::from([used.part.clone()]),
                 used_by: BTreeSet::new(),
-                grant: granted.and_then(|used| grant(recipe, used.import)),
-            },
-        );
+                grant: used.grant.cloned(),
+            };
+            imports.insert(own_name(used.part, used.import), import);
+        }
+        let names = together.iter().map(|used| used.import);
+        if let Some(name) = names.max_by_key(|import| interfaces::version(import)) {
+            let import = LauncherImport {
+                interface: name.to_owned(),
+                parts: together.iter().map(|used| used.part.clone()).collect(),
+                used_by: BTreeSet::new(),
+                grant: if carries_values(name) { shared.cloned() } else { permission(&together) },
+            };
+            imports.insert(name.to_owned(), import);
+        }
     }
     add_used_types(recipe, inputs, &tracks, &mut imports, problems);
     if decided {
@@ -62,15 +64,79 @@ pub(super) fn imports(
     imports
 }
 
-/// The grant of the recipe for `import`.
-fn grant(recipe: &Recipe, import: &str) -> Option<Grant> {
-    // The parser sees to it that no two names mean the same.
-    let (_, grant) = recipe.grants.iter().find(|(name, _)| name.matches(import))?;
-    Some(grant.value.clone())
+/// The import of the root that `part` gets as `import`, and its name.
+pub(super) fn root_import<'a>(
+    launcher: &'a BTreeMap<String, LauncherImport>,
+    part: &PartName,
+    import: &str,
+) -> Option<(&'a str, &'a LauncherImport)> {
+    let track = interfaces::track(import);
+    let of_part = launcher.iter().filter(|(_, root)| root.parts.contains(part));
+    let fitting = of_part.filter(|(_, root)| interfaces::track(&root.interface) == track);
+    // A part may import two versions of one track, each by an import of its own.
+    let (name, root) = fitting.max_by_key(|(_, root)| root.interface == import)?;
+    Some((name, root))
+}
+
+/// Everything that is left to the launcher, by the track of its interface.
+fn tracks<'a>(recipe: &'a Recipe, inputs: &'a Inputs, wiring: &'a Wiring) -> BTreeMap<String, Vec<Use<'a>>> {
+    let mut tracks: BTreeMap<String, Vec<Use>> = BTreeMap::new();
+    for (part, decisions) in wiring {
+        for (import, decision) in decisions {
+            if let (Decision::Launcher(reason), Some(ItemKind::Instance(interface))) =
+                (decision, inputs.world(part).imports.get(import))
+            {
+                let granted = *reason == LauncherReason::Granted;
+                let grant = if granted { recipe.grant(part, import) } else { None };
+                let used = Use { part, import, interface: *interface, grant };
+                tracks.entry(interfaces::track(import)).or_default().push(used);
+            }
+        }
+    }
+    tracks
+}
+
+/// The values that the import of everybody has: none, if some part has none; else those of `[grants]`, which are
+/// shared; else those of the parts, if all have the same.
+fn shared_grant<'a>(recipe: &Recipe, uses: &[Use<'a>]) -> Option<&'a Grant> {
+    let first = uses.first()?.grant?;
+    if uses.iter().all(|used| used.grant == Some(first)) {
+        return Some(first);
+    }
+    if uses.iter().any(|used| used.grant.is_none()) {
+        return None;
+    }
+    uses.iter().find(|used| recipe.components[used.part].allows(used.import))?.grant
+}
+
+/// Whether what a part may reach is decided by this import. A socket may what it was made for, whoever uses it: of
+/// `wasi:sockets` 0.2, only the interfaces that make them carry values.
+pub(crate) fn carries_values(import: &str) -> bool {
+    const MAKE_NONE: [&str; 5] = [
+        "wasi:sockets/instance-network@0.2",
+        "wasi:sockets/ip-name-lookup@0.2",
+        "wasi:sockets/network@0.2",
+        "wasi:sockets/tcp@0.2",
+        "wasi:sockets/udp@0.2",
+    ];
+    !MAKE_NONE.contains(&interfaces::track(import).as_str())
+}
+
+/// The grant of an import that carries no values: that of its users, if they have the same, and else an empty one.
+fn permission(uses: &[&Use]) -> Option<Grant> {
+    let first = uses.first()?.grant?;
+    let same = uses.iter().all(|used| used.grant == Some(first));
+    Some(if same { first.clone() } else { Grant::Sockets(SocketsGrant { connect: BTreeSet::new() }) })
+}
+
+/// The name of an import that is there for one part alone: `wadoo:part-cart/wasi-http-client@0.3.0`.
+fn own_name(part: &PartName, import: &str) -> String {
+    let (id, version) = import.split_at(import.find('@').unwrap_or(import.len()));
+    format!("wadoo:part-{part}/{}{version}", id.replace([':', '/'], "-"))
 }
 
 /// One root import serves all uses of a track, so their types must fit each other.
-fn check_types_merge(recipe: &Recipe, inputs: &Inputs, uses: &[Use], problems: &mut Problems) {
+fn check_types_merge(recipe: &Recipe, inputs: &Inputs, uses: &[&Use], problems: &mut Problems) {
     for (i, later) in uses.iter().enumerate() {
         for earlier in &uses[..i] {
             let differences = conflicts(inputs, earlier.interface, later.interface);
@@ -109,22 +175,6 @@ fn conflicts(inputs: &Inputs, a: InterfaceId, b: InterfaceId) -> Vec<Difference>
         .collect()
 }
 
-/// All parts with one root import share its values; each part that does not allow them must not get them.
-fn check_one_value(recipe: &Recipe, uses: &[Use], problems: &mut Problems) {
-    let Some(granted) = uses.iter().find(|used| used.reason == LauncherReason::Granted) else { return };
-    for empty in uses.iter().filter(|used| used.reason != LauncherReason::Granted) {
-        problems.push((
-            Some(recipe.components[empty.part].span.clone()),
-            PlanError::DifferentValues {
-                import: empty.import.to_owned(),
-                granted: granted.part.clone(),
-                other: empty.part.clone(),
-                has_allow: !recipe.components[empty.part].allow.is_empty(),
-            },
-        ));
-    }
-}
-
 /// The root imports an interface whole if another one uses only a type of it.
 fn add_used_types(
     recipe: &Recipe,
@@ -158,7 +208,8 @@ fn add_used_types(
                     continue;
                 }
                 added.insert(track.clone(), name.to_owned());
-                imports.insert(name.to_owned(), LauncherImport::default());
+                let import = LauncherImport { interface: name.to_owned(), ..LauncherImport::default() };
+                imports.insert(name.to_owned(), import);
                 open.push((part, name, used.interface));
             }
             if let Some(import) = added.get(&track).and_then(|name| imports.get_mut(name)) {
@@ -174,10 +225,13 @@ fn add_used_types(
 
 fn check_grants_are_used(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (name, grant) in &recipe.grants {
-        let granted = |(import, decision): (&String, &Decision)| {
-            *decision == Decision::Launcher(LauncherReason::Granted) && name.matches(import)
-        };
-        if wiring.values().any(|decisions| decisions.iter().any(granted)) {
+        let used = wiring.iter().any(|(part, decisions)| {
+            let shares = |import: &str| name.matches(import) && recipe.components[part].allows(import);
+            decisions.iter().any(|(import, decision)| {
+                *decision == Decision::Launcher(LauncherReason::Granted) && shares(import)
+            })
+        });
+        if used {
             continue;
         }
         let importer =
@@ -189,5 +243,31 @@ fn check_grants_are_used(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, prob
         let has_allow = importer.is_some_and(|part| !recipe.components[part].allow.is_empty());
         let problem = PlanError::UnusedGrant { name: name.to_string(), fate, has_allow };
         problems.push((Some(grant.span.clone()), problem));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_of_one_part_says_which_and_what() {
+        let part = "cart-api".parse().expect("a name");
+        let name = own_name(&part, "wasi:http/outgoing-handler@0.2.3");
+        assert_eq!(name, "wadoo:part-cart-api/wasi-http-outgoing-handler@0.2.3");
+    }
+
+    #[test]
+    fn only_what_makes_sockets_decides_what_they_may() {
+        for name in
+            ["wasi:sockets/tcp-create-socket@0.2.0", "wasi:sockets/types@0.3.0", "wasi:http/client@0.3.0"]
+        {
+            assert!(carries_values(name), "{name}");
+        }
+        for name in
+            ["wasi:sockets/tcp@0.2.0", "wasi:sockets/network@0.2.3", "wasi:sockets/ip-name-lookup@0.2.0"]
+        {
+            assert!(!carries_values(name), "{name}");
+        }
     }
 }

@@ -26,6 +26,7 @@ use wadoo_signing::manifest::{Grant, Trigger};
 use wadoo_signing::report::Report;
 
 pub use error::PlanError;
+pub(crate) use launcher::carries_values;
 pub use show::SCHEMA;
 
 use crate::inputs::Inputs;
@@ -44,7 +45,7 @@ pub struct Plan {
     pub exports: BTreeMap<String, PartName>,
     /// What starts a call into the application.
     pub trigger: Trigger,
-    /// The imports that the launcher must provide, by full name.
+    /// The imports that the launcher must provide, by the name that they have in the linked component.
     pub launcher: BTreeMap<String, LauncherImport>,
 }
 
@@ -55,6 +56,8 @@ pub struct PartPlan {
     pub digest: Sha256Digest,
     /// Every import of that component.
     pub imports: BTreeMap<String, Decision>,
+    /// What it may reach by those of them that are granted.
+    pub grants: BTreeMap<String, Grant>,
     /// Exports that are neither wired nor exported.
     pub left_over: Vec<String>,
 }
@@ -94,12 +97,26 @@ pub enum LauncherReason {
 /// One import of the whole application.
 #[derive(Debug, Default)]
 pub struct LauncherImport {
+    /// The interface by its full name. The import has another name if it is there for one part alone.
+    pub interface: String,
     /// The parts that it is passed to. Empty if only types of it are used, by another import.
     pub parts: BTreeSet<PartName>,
     /// The imports whose types come from it, where no part imports it.
     pub used_by: BTreeSet<String>,
     /// The values, if it is granted.
     pub grant: Option<Grant>,
+}
+
+impl Plan {
+    /// What the launcher provides to `part` as `import`, and its name at the root.
+    pub fn root_import(&self, part: &PartName, import: &str) -> Option<(&str, &LauncherImport)> {
+        launcher::root_import(&self.launcher, part, import)
+    }
+
+    /// Whether parts are given different values of one capability, so that one import does not do for all.
+    pub fn tells_parts_apart(&self) -> bool {
+        self.launcher.iter().any(|(name, import)| *name != import.interface)
+    }
 }
 
 /// Every decision, by part and import.
@@ -134,7 +151,7 @@ pub fn plan(recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
         exports::check_reuse(recipe, exports, &mut problems);
         unused::parts(recipe, inputs, &wiring, &exports.names, &mut problems);
         let before = problems.len();
-        resources::check(recipe, inputs, &wiring, exports, &mut problems);
+        resources::check(recipe, inputs, &wiring, exports, &launcher, &mut problems);
         if problems.len() == before {
             deny::check(recipe, inputs, &wiring, &mut problems);
         }
@@ -174,7 +191,11 @@ fn assemble(
         .map(|(part, imports)| {
             let left_over = left_over.get(&part).cloned().unwrap_or_default();
             let digest = inputs.parts[&part];
-            (part, PartPlan { digest, imports, left_over })
+            let granted = imports.iter().filter(|(_, d)| **d == Decision::Launcher(LauncherReason::Granted));
+            let grants = granted
+                .filter_map(|(import, _)| Some((import.clone(), recipe.grant(&part, import)?.clone())))
+                .collect();
+            (part, PartPlan { digest, imports, grants, left_over })
         })
         .collect();
     Plan {

@@ -11,7 +11,8 @@ use wadoo_signing::digest::Sha256Digest;
 
 use super::error::{Edge, Origin, PlanError, View, With};
 use super::exports::Exports;
-use super::{Decision, Problems, Wiring};
+use super::launcher::root_import;
+use super::{Decision, LauncherImport, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces;
 use crate::recipe::{PartName, Recipe};
@@ -19,8 +20,8 @@ use crate::recipe::{PartName, Recipe};
 /// The one thing in a running application that a resource type is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Identity {
-    /// The launcher's, by the track of its interface and its name there.
-    Launcher { track: String, name: String },
+    /// The launcher's, by the track of the import that it comes from and its name there.
+    Launcher { track: String, name: String, alone: bool },
     /// Defined by a part. Two parts of one component have a type each.
     Part { part: PartName, resource: ResourceId },
     /// Defined by the stub of a denied import.
@@ -33,9 +34,10 @@ pub(super) fn check(
     inputs: &Inputs,
     wiring: &Wiring,
     exports: &Exports,
+    launcher: &BTreeMap<String, LauncherImport>,
     problems: &mut Problems,
 ) {
-    let resources = Resources { recipe, inputs, wiring, origins: origins(inputs) };
+    let resources = Resources { recipe, inputs, wiring, launcher, origins: origins(inputs) };
     for (part, decisions) in wiring {
         for (import, decision) in decisions {
             let split = match decision {
@@ -85,6 +87,7 @@ struct Resources<'a> {
     recipe: &'a Recipe,
     inputs: &'a Inputs,
     wiring: &'a Wiring,
+    launcher: &'a BTreeMap<String, LauncherImport>,
     origins: Origins<'a>,
 }
 
@@ -102,7 +105,9 @@ impl Resources<'_> {
         let Some((import, name)) = self.origin(part, resource) else { return own() };
         match self.wiring[part].get(import) {
             Some(Decision::Launcher(_)) => {
-                Identity::Launcher { track: interfaces::track(import), name: name.to_owned() }
+                let root = root_import(self.launcher, part, import).map_or(import, |(root, _)| root);
+                let alone = interfaces::track(root) != interfaces::track(import);
+                Identity::Launcher { track: interfaces::track(root), name: name.to_owned(), alone }
             }
             Some(Decision::Deny { .. }) => {
                 Identity::Stub { part: part.clone(), import: import.to_owned(), name: name.to_owned() }
@@ -123,6 +128,7 @@ impl Resources<'_> {
 
     fn view(&self, part: &PartName, resource: ResourceId) -> View {
         let origin = match self.identity(part, resource) {
+            Identity::Launcher { alone: true, .. } => Origin::LauncherAlone,
             Identity::Launcher { .. } => Origin::Launcher,
             Identity::Part { part, .. } => Origin::Part(part),
             Identity::Stub { part, import, .. } => Origin::Stub { part, import },

@@ -68,7 +68,7 @@ impl fmt::Display for LauncherReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BaseSet => "base set",
-            Self::Granted => "granted and allowed",
+            Self::Granted => "granted",
             Self::TypesOnly => "types only",
         })
     }
@@ -166,7 +166,8 @@ impl Serialize for Decision {
 
 impl Serialize for LauncherImport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut import = serializer.serialize_struct("LauncherImport", 3)?;
+        let mut import = serializer.serialize_struct("LauncherImport", 4)?;
+        import.serialize_field("interface", &self.interface)?;
         import.serialize_field("parts", &self.parts.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         import.serialize_field("usedBy", &self.used_by)?;
         import.serialize_field("grant", &self.grant)?;

@@ -9,8 +9,8 @@ use crate::interfaces::{compatible, in_base_set, nearest};
 use crate::recipe::{InterfacePattern, PartName, Recipe, Span};
 use crate::signature;
 
-/// Entries of `with`, `allow` and `deny` that match no import of their part, and those of `allow` that match only
-/// what needs no leave.
+/// Entries of `with`, `allow`, `deny` and `grants` that match no import of their part, and those of `allow` and
+/// `grants` that match only what needs no leave.
 pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (part, component) in &recipe.components {
         let imports: Vec<&str> = inputs.world(part).imports.keys().map(String::as_str).collect();
@@ -36,11 +36,18 @@ pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problem
                 report(Entry::Deny, pattern.value.to_string(), &pattern.span);
             }
         }
-        for pattern in &component.allow {
-            if let Some((import, decision)) = idle(&pattern.value, &imports, wiring.get(part)) {
-                let text = pattern.value.to_string();
-                let problem = PlanError::IdleAllow { part: part.clone(), text, import, decision };
-                problems.push((Some(pattern.span.clone()), problem));
+        for (pattern, grant) in &component.grants {
+            if !imports.iter().any(|import| pattern.matches(import)) {
+                report(Entry::Grants, pattern.to_string(), &grant.span);
+            }
+        }
+        let allowed = component.allow.iter().map(|pattern| (&pattern.value, &pattern.span, false));
+        let granted = component.grants.iter().map(|(pattern, grant)| (pattern, &grant.span, true));
+        for (pattern, span, granted) in allowed.chain(granted) {
+            if let Some((import, decision)) = idle(pattern, &imports, wiring.get(part)) {
+                let text = pattern.to_string();
+                let problem = PlanError::IdleAllow { part: part.clone(), text, import, decision, granted };
+                problems.push((Some(span.clone()), problem));
             }
         }
         for (name, provider) in &component.with {

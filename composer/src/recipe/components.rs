@@ -11,7 +11,7 @@ use super::parse::{MAX_LIST, MAX_PARTS, MAX_PATH, Names, sub_table};
 use super::problems::{Problems, Table, Unsupported};
 use super::source::Spanned;
 use super::syntax::{clipped, quoted};
-use super::{Component, InterfaceName, InterfacePattern, PartName};
+use super::{Component, Grant, InterfaceName, InterfacePattern, PartName, grants};
 use crate::interfaces;
 
 pub(super) fn read(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTreeMap<PartName, Component>> {
@@ -60,7 +60,7 @@ pub(super) fn read(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTre
     whole.then_some(components)
 }
 
-const COMPONENT: &[&str] = &["path", "digest", "with", "allow", "deny"];
+const COMPONENT: &[&str] = &["path", "digest", "with", "allow", "deny", "grants"];
 const COMPONENT_LATER: &[Unsupported] = &[
     ("oci", "parts from a registry come with a later version; name a file with `path`"),
     (
@@ -78,10 +78,8 @@ const COMPONENT_LATER: &[Unsupported] = &[
         "a memory limit for each part comes with a later version; `[limits] memory` limits all parts together",
     ),
     ("world", "checking a part against a world comes with a later version"),
-    ("grants", "values for each part come with a later version; `[grants]` has those of the whole"),
     ("isolate", "islands come with a later version"),
     ("initialize", "pre-initialisation comes with a later version"),
-    ("http", "what each part may reach comes with a later version; see `[grants]`"),
     ("publisher", "signatures of parts are checked by a later version; pin the part with `digest`"),
 ];
 
@@ -104,8 +102,12 @@ fn read_component(
     let with = read_with(table, name.get_ref(), names, problems);
     let allow = read_patterns(table, "allow", problems);
     let deny = read_patterns(table, "deny", problems);
+    let grants = grants::of_part(table, problems);
     if let (Some(allow), Some(deny)) = (&allow, &deny) {
         contradictions(table, allow, deny, problems);
+    }
+    if let (Some(grants), Some(allow), Some(deny)) = (&grants, &allow, &deny) {
+        repetitions(table, grants, allow, deny, problems);
     }
     Some(Component {
         span: name.span(),
@@ -117,6 +119,7 @@ fn read_component(
         with: with?,
         allow: allow?,
         deny: deny?,
+        grants: grants?,
     })
 }
 
@@ -236,6 +239,30 @@ fn contradictions(
             let report =
                 Report::new(Exit::CouldNot, what).because(format!("`allow` has `{}`", allowed.value));
             problems.add(&denied.span, report.hint("keep one of the two"));
+        }
+    }
+}
+
+/// What a part is granted alone, it need not be allowed, and must not be denied.
+fn repetitions(
+    table: &Table<'_>,
+    grants: &BTreeMap<InterfacePattern, Spanned<Grant>>,
+    allow: &[Spanned<InterfacePattern>],
+    deny: &[Spanned<InterfacePattern>],
+    problems: &mut Problems<'_>,
+) {
+    for (granted, grant) in grants {
+        if let Some(allowed) = allow.iter().find(|allowed| allowed.value.overlaps(granted)) {
+            let what = format!("{} both allows `{}` and is granted it alone", table.name, allowed.value);
+            let report = Report::new(Exit::CouldNot, what)
+                .because("what is under `allow` gets the values of `[grants]`, which all parts share")
+                .because(format!("its own `grants` has values for `{granted}`"));
+            problems.add(&allowed.span, report.hint("remove one of the two"));
+        }
+        if let Some(denied) = deny.iter().find(|denied| denied.value.overlaps(granted)) {
+            let what = format!("{} both denies `{}` and is granted it", table.name, denied.value);
+            let report = Report::new(Exit::CouldNot, what).because(format!("`grants` has `{granted}`"));
+            problems.add(&grant.span, report.hint("keep one of the two"));
         }
     }
 }

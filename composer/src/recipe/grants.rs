@@ -1,4 +1,4 @@
-//! `[grants]`: what the launcher is asked to provide beyond the base set.
+//! `[grants]` and the `grants` of a part: what the launcher is asked to provide beyond the base set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
@@ -38,8 +38,25 @@ pub(super) fn read(
         return Some(BTreeMap::new());
     }
     let table = sub_table(root, "grants", problems)?;
-    problems.check_length(&table, MAX_LIST)?;
-    let mut grants = Names::new("`[grants]`", InterfacePattern::overlaps);
+    read_table(&table, problems)
+}
+
+/// `grants` of a part.
+pub(super) fn of_part(
+    part: &Table<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<BTreeMap<InterfacePattern, Spanned<Grant>>> {
+    let Some((key, value)) = part.entries.get_key_value("grants") else { return Some(BTreeMap::new()) };
+    let table = problems.table(format!("`grants` of {}", part.name), key.span(), value)?;
+    read_table(&table, problems)
+}
+
+fn read_table(
+    table: &Table<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<BTreeMap<InterfacePattern, Spanned<Grant>>> {
+    problems.check_length(table, MAX_LIST)?;
+    let mut grants = Names::new(table.name.clone(), InterfacePattern::overlaps);
     for (key, value) in table.entries {
         let name = problems.parse_text::<InterfacePattern>("a grant's name", key.get_ref(), &key.span());
         let grant = name.as_ref().and_then(|name| read_grant(name, key.span(), value, problems));

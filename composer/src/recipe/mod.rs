@@ -82,6 +82,15 @@ pub struct Component {
     pub allow: Vec<Spanned<InterfacePattern>>,
     /// `deny`: imports that are linked to an implementation whose every call fails.
     pub deny: Vec<Spanned<InterfacePattern>>,
+    /// `grants`: what the launcher provides to this part alone.
+    pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
+}
+
+impl Component {
+    /// Whether `allow` has the import.
+    pub fn allows(&self, import: &str) -> bool {
+        self.allow.iter().any(|pattern| pattern.value.matches(import))
+    }
 }
 
 /// `[limits]`, defaults filled in.
@@ -143,10 +152,22 @@ pub enum KeySource {
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Recipe {
+    /// The values of `import` for `part`: its own, or those of `[grants]` if it allows them.
+    pub fn grant(&self, part: &PartName, import: &str) -> Option<&Grant> {
+        let component = self.components.get(part)?;
+        let own = named(&component.grants, import);
+        own.or_else(|| named(&self.grants, import).filter(|_| component.allows(import)))
+    }
+
     /// Digest of the recipe's bytes.
     pub fn digest(&self) -> Sha256Digest {
         self.source.digest()
     }
+}
+
+/// The values for an import. The parser sees to it that no two names mean the same.
+fn named<'a>(grants: &'a BTreeMap<InterfacePattern, Spanned<Grant>>, import: &str) -> Option<&'a Grant> {
+    grants.iter().find(|(name, _)| name.matches(import)).map(|(_, grant)| &grant.value)
 }
 
 /// The greatest serial: the greatest whole number that every JSON reader keeps exact.

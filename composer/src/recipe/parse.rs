@@ -62,7 +62,7 @@ pub fn parse(file: &str, text: String) -> Result<Recipe, Vec<Report>> {
 
 /// Entries by interface, no two of which could mean the same import or export.
 pub(super) struct Names<N, T> {
-    place: &'static str,
+    place: String,
     overlaps: fn(&N, &N) -> bool,
     entries: BTreeMap<N, T>,
     whole: bool,
@@ -70,8 +70,8 @@ pub(super) struct Names<N, T> {
 
 impl<N: Ord + Display, T> Names<N, T> {
     /// No entries yet, of the table called `place`.
-    pub(super) fn new(place: &'static str, overlaps: fn(&N, &N) -> bool) -> Self {
-        Self { place, overlaps, entries: BTreeMap::new(), whole: true }
+    pub(super) fn new(place: impl Into<String>, overlaps: fn(&N, &N) -> bool) -> Self {
+        Self { place: place.into(), overlaps, entries: BTreeMap::new(), whole: true }
     }
 
     /// Adds an entry, if both halves of it could be read and no other says the same.

@@ -87,6 +87,7 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
         imports,
         exports: BTreeSet::new(),
         grants: BTreeMap::new(),
+        part_imports: BTreeMap::new(),
         limits: Limits {
             memory: 32 << 20,
             timeout_ms: Some(20_000),

@@ -66,6 +66,7 @@ pub(crate) fn manifest(payload: &[u8]) -> Manifest {
             "wasi:http/client@0.3.0".to_owned(),
             Grant::OutgoingHttp(OutgoingHttp { hosts, ..OutgoingHttp::default() }),
         )]),
+        part_imports: BTreeMap::new(),
         limits: Limits {
             memory: 128 << 20,
             timeout_ms: Some(30_000),

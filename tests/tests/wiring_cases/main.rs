@@ -11,6 +11,7 @@ mod files;
 mod json;
 mod mutation;
 mod resources;
+mod values;
 
 use std::fs;
 use std::path::{Path, PathBuf};

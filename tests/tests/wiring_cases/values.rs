@@ -1,0 +1,55 @@
+//! One part never gets what another was granted, even if the plan had said so.
+
+use std::collections::BTreeSet;
+
+use tempfile::TempDir;
+use wadoo::plan::{LauncherImport, Plan};
+use wadoo::{inputs, link, plan, recipe};
+
+use super::{cases, prepare};
+
+const SHARED: &str = "wasi:http/outgoing-handler@0.2.12";
+
+fn two_parts() -> (TempDir, inputs::Inputs, Plan) {
+    let folder = tempfile::tempdir().expect("folder");
+    prepare(&cases().join("grants-of-parts"), folder.path());
+    let recipe = recipe::read(&folder.path().join("recipe.toml")).expect("a recipe");
+    let inputs = inputs::read(&recipe).expect("inputs");
+    let plan = plan::plan(&recipe, &inputs).expect("a plan");
+    (folder, inputs, plan)
+}
+
+#[test]
+fn each_part_has_an_import_and_the_portable_component_one_for_all() {
+    let (_folder, inputs, plan) = two_parts();
+    let linked = link::link(&plan, &inputs).expect("linked");
+    let own: BTreeSet<&str> = linked.part_imports.keys().map(String::as_str).collect();
+    let expected =
+        ["front", "prices"].map(|part| format!("wadoo:part-{part}/wasi-http-outgoing-handler@0.2.12"));
+    assert_eq!(own, expected.iter().map(String::as_str).collect());
+    assert!(own.iter().all(|name| linked.grants.contains_key(*name)));
+    assert!(!linked.imports.contains(SHARED));
+    assert!(linked.portable_imports().contains(SHARED));
+    let portable = wasmprinter::print_bytes(linked.portable()).expect("printed");
+    assert!(portable.contains(SHARED) && !portable.contains("wadoo:part-"), "{portable}");
+    assert_eq!(linked.shared_when_portable().len(), 1);
+}
+
+/// What the graph library does by itself where two imports have one interface: it makes one of them.
+#[test]
+fn an_import_that_feeds_two_parts_with_different_values_is_found_in_the_bytes() {
+    let (_folder, inputs, mut plan) = two_parts();
+    plan.launcher.retain(|_, import| import.interface != SHARED);
+    let merged = LauncherImport {
+        interface: SHARED.to_owned(),
+        parts: plan.parts.keys().cloned().collect(),
+        ..LauncherImport::default()
+    };
+    plan.launcher.insert(SHARED.to_owned(), merged);
+    let reports = link::link(&plan, &inputs).expect_err("the audit");
+    let text = reports[0].to_string();
+    assert!(
+        text.contains(&format!("`{SHARED}` feeds `prices` and `front`, which were granted different values")),
+        "{text}"
+    );
+}
