@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use wadoo_host::Host;
 use wadoo_signing::manifest::{Limits, Manifest, Reuse, Trigger};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::Component;
@@ -21,7 +22,6 @@ use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
-use crate::host::Host;
 use crate::instances::{Idle, Instance};
 use crate::linker::{self, LinkError};
 use crate::log::{self, Stream};
@@ -258,14 +258,12 @@ impl App {
         Duration::from_millis(self.limits().body_timeout_ms)
     }
 
-    /// A store for one request, every limit set.
-    pub(crate) fn store(&self) -> Store<Host> {
+    /// A store for one request, every limit set, and what it prints.
+    pub(crate) fn store(&self) -> (Store<Host>, Arc<Output>) {
         let mut wasi = WasiCtx::builder();
         let output = Output::new(Arc::clone(&self.name));
         wasi.stdout(output.stream(Stream::Stdout)).stderr(output.stream(Stream::Stderr));
-        let mut store = self.reach.store(&mut wasi, &self.manifest, &self.engine);
-        store.data_mut().prints_to(output);
-        store
+        (self.reach.store(&mut wasi, &self.manifest, &self.engine), output)
     }
 
     /// Waits for the right to have a store; `None` when too many wait already, or none became free soon.

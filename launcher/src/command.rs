@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::time::timeout;
+use wadoo_host::Host;
 use wadoo_signing::manifest::{Manifest, Trigger};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::{Accessor, Component, InstancePre};
@@ -17,7 +18,6 @@ use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use crate::app::{StartError, check_memory};
 use crate::guest::Failure;
-use crate::host::Host;
 use crate::linker::{self, LinkError};
 use crate::problem::seconds;
 use crate::quota::Quota;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::channel::oneshot;
 use http::{Request, Response};
 use rustix::io::Errno;
+use wadoo_host::Host;
 use wadoo_signing::manifest::Manifest;
 use wasmtime::component::Accessor;
 use wasmtime::{
@@ -23,7 +24,6 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy};
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
 use crate::app::{App, Slot};
-use crate::host::Host;
 use crate::instances::Instance;
 use crate::log::{MAX_NAME, TrapPlace, clip};
 use crate::request_id::RequestId;
@@ -77,8 +77,8 @@ pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Gues
 
 async fn handle(instance: &mut Instance, call: Call) -> Result<(), wasmtime::Error> {
     let Call { id, request, answer, body_ended, failed: _ } = call;
-    let Instance { store, proxy, .. } = instance;
-    store.data().prints_for(Some(id));
+    let Instance { store, proxy, output, .. } = instance;
+    output.belongs_to(Some(id));
     match proxy {
         Proxy::P2(proxy) => handle_02(store, proxy, request, answer).await,
         proxy @ Proxy::P3(_) => handle_03(store, proxy, request, answer, body_ended).await,

@@ -13,17 +13,20 @@ use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
 use tokio::time::sleep;
+use wadoo_host::Host;
 use wadoo_signing::manifest::Lifetime;
 use wasmtime::Store;
 use wasmtime_wasi_http::handler::Proxy;
 
 use crate::app::App;
-use crate::host::Host;
+use crate::output::Output;
 
 /// A store and the handler in it.
 pub(crate) struct Instance {
     pub(crate) store: Store<Host>,
     pub(crate) proxy: Proxy,
+    /// What it prints, and for which request.
+    pub(crate) output: Arc<Output>,
     /// Requests that it has answered.
     served: u32,
 }
@@ -32,10 +35,10 @@ impl Instance {
     /// Makes one that nothing has happened in yet.
     pub(crate) async fn new(app: &App) -> wasmtime::Result<Self> {
         let begin = Instant::now();
-        let mut store = app.store();
+        let (mut store, output) = app.store();
         let proxy = app.proxy.instantiate_async(&mut store).await?;
         app.instance_made(begin);
-        Ok(Self { store, proxy, served: 0 })
+        Ok(Self { store, proxy, output, served: 0 })
     }
 }
 
@@ -98,7 +101,7 @@ impl Idle {
             return;
         }
         // What its request printed is said now, and not with its next one.
-        instance.store.data().prints_for(None);
+        instance.output.belongs_to(None);
         let mut waiting = self.lock();
         waiting.used.push((instance, Instant::now()));
         if !waiting.watched {

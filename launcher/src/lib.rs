@@ -40,8 +40,6 @@ mod exchange;
 #[cfg(feature = "serve")]
 mod guest;
 #[cfg(feature = "serve")]
-mod host;
-#[cfg(feature = "serve")]
 mod instances;
 #[cfg(feature = "serve")]
 pub mod limits;

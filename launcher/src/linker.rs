@@ -1,7 +1,7 @@
 //! Which imports an application gets, and from where.
 //!
 //! Owns the table of interfaces that this launcher can provide, the check of a component's imports against
-//! its manifest, and the linking of exactly those. Deliberately absent: what the interfaces do (see `host`
+//! its manifest, and the linking of exactly those. Deliberately absent: what the interfaces do (see `wadoo_host`
 //! and `outgoing`) and which of them a recipe may ask for (the composer's business).
 //!
 //! Invariant: an interface is linked only if the component imports it **and** the signed manifest lists it
@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 
 use thiserror::Error;
+use wadoo_host::{Host, v02, v03};
 use wadoo_signing::manifest::{Grant, Manifest};
 use wadoo_signing::mount::MAX_MOUNTS;
 use wadoo_signing::report::{Exit, Report};
@@ -17,16 +18,9 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasData, Linker, ResourceTable};
 use wasmtime::{Engine, Result as WasmResult};
 use wasmtime_wasi::WasiView as _;
-use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
-use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
-use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
-use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
-use wasmtime_wasi::{p2::bindings as wasi02, p3::bindings as wasi03};
+use wasmtime_wasi::p2::bindings as wasi02;
 use wasmtime_wasi_http::WasiHttp;
 use wasmtime_wasi_http::{p2::bindings::http as http02, p3::bindings::http as http03};
-
-use crate::host::Host;
 
 /// Why an application is not linked. Every offending import is named.
 #[derive(Debug, Error)]
@@ -309,55 +303,23 @@ static INTERFACES: &[Interface] = &[
     base("wasi:io/error", V02, |l| wasi02::io::error::add_to_linker::<_, Io>(l, |h| h.ctx().table)),
     base("wasi:io/poll", V02, |l| wasi02::io::poll::add_to_linker::<_, Io>(l, |h| h.ctx().table)),
     base("wasi:io/streams", V02, |l| wasi02::io::streams::add_to_linker::<_, Io>(l, |h| h.ctx().table)),
-    base("wasi:clocks/wall-clock", V02, |l| {
-        wasi02::clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, Host::clocks)
-    }),
-    base("wasi:clocks/monotonic-clock", V02, |l| {
-        wasi02::clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(l, Host::clocks)
-    }),
-    base("wasi:random/random", V02, |l| {
-        wasi02::random::random::add_to_linker::<_, WasiRandom>(l, Host::random)
-    }),
-    base("wasi:random/insecure", V02, |l| {
-        wasi02::random::insecure::add_to_linker::<_, WasiRandom>(l, Host::random)
-    }),
-    base("wasi:random/insecure-seed", V02, |l| {
-        wasi02::random::insecure_seed::add_to_linker::<_, WasiRandom>(l, Host::random)
-    }),
-    Interface {
-        grant: Some(Kind::Environment),
-        ..base("wasi:cli/environment", V02, |l| {
-            wasi02::cli::environment::add_to_linker::<_, WasiCli>(l, Host::cli)
-        })
-    },
-    base("wasi:cli/exit", V02, |l| wasi02::cli::exit::add_to_linker::<_, WasiCli>(l, Host::cli)),
-    base("wasi:cli/stdin", V02, |l| wasi02::cli::stdin::add_to_linker::<_, WasiCli>(l, Host::cli)),
-    base("wasi:cli/stdout", V02, |l| wasi02::cli::stdout::add_to_linker::<_, WasiCli>(l, Host::cli)),
-    base("wasi:cli/stderr", V02, |l| wasi02::cli::stderr::add_to_linker::<_, WasiCli>(l, Host::cli)),
-    base("wasi:cli/terminal-input", V02, |l| {
-        wasi02::cli::terminal_input::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:cli/terminal-output", V02, |l| {
-        wasi02::cli::terminal_output::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:cli/terminal-stdin", V02, |l| {
-        wasi02::cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:cli/terminal-stdout", V02, |l| {
-        wasi02::cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:cli/terminal-stderr", V02, |l| {
-        wasi02::cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:filesystem/types", V02, |l| {
-        wasi02::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
-    }),
-    Interface {
-        grant: Some(Kind::Filesystem),
-        ..base("wasi:filesystem/preopens", V02, |l| {
-            wasi02::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
-        })
-    },
+    base("wasi:clocks/wall-clock", V02, v02::wall_clock),
+    base("wasi:clocks/monotonic-clock", V02, v02::monotonic_clock),
+    base("wasi:random/random", V02, v02::random),
+    base("wasi:random/insecure", V02, v02::insecure),
+    base("wasi:random/insecure-seed", V02, v02::insecure_seed),
+    Interface { grant: Some(Kind::Environment), ..base("wasi:cli/environment", V02, v02::environment) },
+    base("wasi:cli/exit", V02, v02::exit),
+    base("wasi:cli/stdin", V02, v02::stdin),
+    base("wasi:cli/stdout", V02, v02::stdout),
+    base("wasi:cli/stderr", V02, v02::stderr),
+    base("wasi:cli/terminal-input", V02, v02::terminal_input),
+    base("wasi:cli/terminal-output", V02, v02::terminal_output),
+    base("wasi:cli/terminal-stdin", V02, v02::terminal_stdin),
+    base("wasi:cli/terminal-stdout", V02, v02::terminal_stdout),
+    base("wasi:cli/terminal-stderr", V02, v02::terminal_stderr),
+    base("wasi:filesystem/types", V02, v02::filesystem),
+    Interface { grant: Some(Kind::Filesystem), ..base("wasi:filesystem/preopens", V02, v02::preopens) },
     base("wasi:http/types", V02, |l| {
         let options = http02::types::LinkOptions::default();
         http02::types::add_to_linker::<_, WasiHttp>(l, &options, Host::http_02)
@@ -369,55 +331,23 @@ static INTERFACES: &[Interface] = &[
         grant: Some(Kind::OutgoingHttp),
         link: |l| http02::outgoing_handler::add_to_linker::<_, WasiHttp>(l, Host::http_02),
     },
-    base("wasi:clocks/system-clock", V03, |l| {
-        wasi03::clocks::system_clock::add_to_linker::<_, WasiClocks>(l, Host::clocks)
-    }),
-    base("wasi:clocks/monotonic-clock", V03, |l| {
-        wasi03::clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(l, Host::clocks)
-    }),
-    base("wasi:random/random", V03, |l| {
-        wasi03::random::random::add_to_linker::<_, WasiRandom>(l, Host::random)
-    }),
-    base("wasi:random/insecure", V03, |l| {
-        wasi03::random::insecure::add_to_linker::<_, WasiRandom>(l, Host::random)
-    }),
-    base("wasi:random/insecure-seed", V03, |l| {
-        wasi03::random::insecure_seed::add_to_linker::<_, WasiRandom>(l, Host::random)
-    }),
-    Interface {
-        grant: Some(Kind::Environment),
-        ..base("wasi:cli/environment", V03, |l| {
-            wasi03::cli::environment::add_to_linker::<_, WasiCli>(l, Host::cli)
-        })
-    },
-    base("wasi:cli/exit", V03, |l| wasi03::cli::exit::add_to_linker::<_, WasiCli>(l, Host::cli)),
-    base("wasi:cli/stdin", V03, |l| wasi03::cli::stdin::add_to_linker::<_, WasiCli>(l, Host::cli)),
-    base("wasi:cli/stdout", V03, |l| wasi03::cli::stdout::add_to_linker::<_, WasiCli>(l, Host::cli)),
-    base("wasi:cli/stderr", V03, |l| wasi03::cli::stderr::add_to_linker::<_, WasiCli>(l, Host::cli)),
-    base("wasi:cli/terminal-input", V03, |l| {
-        wasi03::cli::terminal_input::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:cli/terminal-output", V03, |l| {
-        wasi03::cli::terminal_output::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:cli/terminal-stdin", V03, |l| {
-        wasi03::cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:cli/terminal-stdout", V03, |l| {
-        wasi03::cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:cli/terminal-stderr", V03, |l| {
-        wasi03::cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, Host::cli)
-    }),
-    base("wasi:filesystem/types", V03, |l| {
-        wasi03::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
-    }),
-    Interface {
-        grant: Some(Kind::Filesystem),
-        ..base("wasi:filesystem/preopens", V03, |l| {
-            wasi03::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Host::filesystem)
-        })
-    },
+    base("wasi:clocks/system-clock", V03, v03::system_clock),
+    base("wasi:clocks/monotonic-clock", V03, v03::monotonic_clock),
+    base("wasi:random/random", V03, v03::random),
+    base("wasi:random/insecure", V03, v03::insecure),
+    base("wasi:random/insecure-seed", V03, v03::insecure_seed),
+    Interface { grant: Some(Kind::Environment), ..base("wasi:cli/environment", V03, v03::environment) },
+    base("wasi:cli/exit", V03, v03::exit),
+    base("wasi:cli/stdin", V03, v03::stdin),
+    base("wasi:cli/stdout", V03, v03::stdout),
+    base("wasi:cli/stderr", V03, v03::stderr),
+    base("wasi:cli/terminal-input", V03, v03::terminal_input),
+    base("wasi:cli/terminal-output", V03, v03::terminal_output),
+    base("wasi:cli/terminal-stdin", V03, v03::terminal_stdin),
+    base("wasi:cli/terminal-stdout", V03, v03::terminal_stdout),
+    base("wasi:cli/terminal-stderr", V03, v03::terminal_stderr),
+    base("wasi:filesystem/types", V03, v03::filesystem),
+    Interface { grant: Some(Kind::Filesystem), ..base("wasi:filesystem/preopens", V03, v03::preopens) },
     base("wasi:http/types", V03, |l| http03::types::add_to_linker::<_, WasiHttp>(l, Host::http_03)),
     Interface {
         name: "wasi:http/client",
@@ -426,34 +356,15 @@ static INTERFACES: &[Interface] = &[
         grant: Some(Kind::OutgoingHttp),
         link: |l| http03::client::add_to_linker::<_, WasiHttp>(l, Host::http_03),
     },
-    sockets("wasi:sockets/instance-network", V02, |l| {
-        wasi02::sockets::instance_network::add_to_linker::<_, WasiSockets>(l, Host::sockets)
-    }),
-    sockets("wasi:sockets/ip-name-lookup", V02, |l| {
-        wasi02::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, Host::sockets)
-    }),
-    sockets("wasi:sockets/network", V02, |l| {
-        let options = wasi02::sockets::network::LinkOptions::default();
-        wasi02::sockets::network::add_to_linker::<_, WasiSockets>(l, &options, Host::sockets)
-    }),
-    sockets("wasi:sockets/tcp", V02, |l| {
-        wasi02::sockets::tcp::add_to_linker::<_, WasiSockets>(l, Host::sockets)
-    }),
-    sockets("wasi:sockets/tcp-create-socket", V02, |l| {
-        wasi02::sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(l, Host::sockets)
-    }),
-    sockets("wasi:sockets/udp", V02, |l| {
-        wasi02::sockets::udp::add_to_linker::<_, WasiSockets>(l, Host::sockets)
-    }),
-    sockets("wasi:sockets/udp-create-socket", V02, |l| {
-        wasi02::sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(l, Host::sockets)
-    }),
-    sockets("wasi:sockets/ip-name-lookup", V03, |l| {
-        wasi03::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(l, Host::sockets)
-    }),
-    sockets("wasi:sockets/types", V03, |l| {
-        wasi03::sockets::types::add_to_linker::<_, WasiSockets>(l, Host::sockets)
-    }),
+    sockets("wasi:sockets/instance-network", V02, v02::instance_network),
+    sockets("wasi:sockets/ip-name-lookup", V02, v02::ip_name_lookup),
+    sockets("wasi:sockets/network", V02, v02::network),
+    sockets("wasi:sockets/tcp", V02, v02::tcp),
+    sockets("wasi:sockets/tcp-create-socket", V02, v02::tcp_create_socket),
+    sockets("wasi:sockets/udp", V02, v02::udp),
+    sockets("wasi:sockets/udp-create-socket", V02, v02::udp_create_socket),
+    sockets("wasi:sockets/ip-name-lookup", V03, v03::ip_name_lookup),
+    sockets("wasi:sockets/types", V03, v03::sockets),
 ];
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub(crate) const BETWEEN_BYTES_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) const MAX_REQUESTS: usize = 32;
 
 type Answer = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+type Sent = Box<dyn Future<Output = Result<Answer, Error>> + Send>;
 
 /// The right of one instance to send requests.
 pub(crate) struct Outgoing {
@@ -50,7 +51,7 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         // It would tell the sender of a request that its response could not be processed; nothing here asks.
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
+    ) -> Sent {
         let target = match *request.method() {
             // It asks a server to become a tunnel to wherever it says.
             Method::CONNECT => Err(Error::HttpRequestMethodInvalid),
@@ -65,6 +66,20 @@ impl WasiHttpHooks for Outgoing {
             // Nothing is left to drive: the connection outlives the request.
             Ok((response, Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>))
         })
+    }
+}
+
+/// An instance that has no right to send any.
+pub(crate) struct NotGranted;
+
+impl WasiHttpHooks for NotGranted {
+    fn send_request(
+        &mut self,
+        _request: Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Sent {
+        Box::new(async { Err(Error::HttpRequestDenied) })
     }
 }
 

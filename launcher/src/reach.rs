@@ -16,17 +16,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
-use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp};
+use tokio::task::yield_now;
+use wadoo_host::Host;
+use wadoo_signing::manifest::{EnvironmentGrant, Grant, Limits, Manifest};
 use wadoo_signing::mount::{Access, MountPath};
 use wadoo_signing::report::{Exit, Report};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::egress::Egress;
-use crate::host::Host;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{NotGranted, Outgoing};
 use crate::upstream::Upstreams;
 
 /// A folder of this device, as the operator gives it: `/data=/var/lib/shop` or `/data=/var/lib/shop:ro`.
@@ -62,8 +63,9 @@ pub fn mount_of(text: &OsStr) -> Option<(MountPath, Folder)> {
 /// What an application reaches. A copy is cheap, and shares its connections.
 #[derive(Clone)]
 pub struct Reach {
-    http_02: Arc<Upstreams>,
-    http_03: Arc<Upstreams>,
+    /// `None`: it is not granted, and what is not granted is not linked.
+    http_02: Option<Arc<Upstreams>>,
+    http_03: Option<Arc<Upstreams>>,
     variables: Arc<[(String, String)]>,
     files: WasiFilesystemCtx,
     /// The addresses that sockets may exchange data with; `None`: there are no sockets.
@@ -143,8 +145,8 @@ impl Reach {
     /// When `mounts` are not those that are declared, a folder cannot be opened or a variable cannot be passed on.
     pub fn of(manifest: &Manifest, mounts: &Mounts) -> Result<Self, ReachError> {
         Ok(Self {
-            http_02: Arc::new(Upstreams::new(egress(manifest, "wasi:http/outgoing-handler@"))),
-            http_03: Arc::new(Upstreams::new(egress(manifest, "wasi:http/client@"))),
+            http_02: upstreams(manifest, "wasi:http/outgoing-handler@"),
+            http_03: upstreams(manifest, "wasi:http/client@"),
             variables: variables(manifest)?,
             files: files(manifest, mounts)?,
             sockets: sockets(manifest),
@@ -168,25 +170,49 @@ impl Reach {
         }
         let mut wasi = wasi.envs(&self.variables).build();
         *wasi.filesystem() = self.files.clone();
-        let outgoing = |upstreams: &Arc<Upstreams>| Outgoing::new(Arc::clone(upstreams));
-        let host = Host::new(wasi, manifest, outgoing(&self.http_02), outgoing(&self.http_03));
-        host.into_store(engine, &manifest.limits)
+        let host =
+            Host::new(wasi, manifest, outgoing(self.http_02.as_ref()), outgoing(self.http_03.as_ref()));
+        store(engine, host, &manifest.limits)
     }
 }
 
-/// The destinations of the versions of one interface. Others have their own, and their own connections: what one
-/// was granted never decides for another.
-fn egress(manifest: &Manifest, interface: &str) -> Egress {
-    let mut all = OutgoingHttp::default();
-    for (import, grant) in &manifest.grants {
-        if let Grant::OutgoingHttp(http) = grant
-            && import.starts_with(interface)
-        {
-            all.hosts.extend(http.hosts.iter().cloned());
-            all.networks.extend(&http.networks);
-        }
+/// A store around `host`, with every limit set. A guest in it yields at each tick of the epoch.
+fn store(engine: &Engine, host: Host, limits: &Limits) -> Store<Host> {
+    let mut store = Store::new(engine, host);
+    store.limiter(|host| host.memory());
+    store.set_hostcall_fuel(usize::try_from(limits.host_call).unwrap_or(usize::MAX));
+    store.set_max_component_handles(limits.handles as usize);
+    if let Some(table) = store.concurrent_resource_table() {
+        table.set_max_capacity(limits.handles as usize);
     }
-    Egress::new(all)
+    store.set_epoch_deadline(1);
+    // Not wasmtime's own yield, which wakes at once: tokio would then look at sockets and timers only
+    // after 61 turns of a guest that spins.
+    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_now()))));
+    store
+}
+
+/// The destinations of the versions of one interface, if it is granted. Others have their own, and their own connections:
+/// what one was granted never decides for another.
+fn upstreams(manifest: &Manifest, interface: &str) -> Option<Arc<Upstreams>> {
+    let mut granted = manifest.grants.iter().filter_map(|(import, grant)| match grant {
+        Grant::OutgoingHttp(http) if import.starts_with(interface) => Some(http),
+        _ => None,
+    });
+    let mut all = granted.next()?.clone();
+    for http in granted {
+        all.hosts.extend(http.hosts.iter().cloned());
+        all.networks.extend(&http.networks);
+    }
+    Some(Arc::new(Upstreams::new(Egress::new(all))))
+}
+
+/// How requests of one instance are sent to `upstreams`.
+fn outgoing(upstreams: Option<&Arc<Upstreams>>) -> wadoo_host::Outgoing {
+    match upstreams {
+        Some(upstreams) => Box::new(Outgoing::new(Arc::clone(upstreams))),
+        None => Box::new(NotGranted),
+    }
 }
 
 fn variables(manifest: &Manifest) -> Result<Arc<[(String, String)]>, ReachError> {

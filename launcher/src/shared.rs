@@ -22,6 +22,7 @@ use futures::channel::oneshot;
 use futures::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{sleep, sleep_until};
+use wadoo_host::Host;
 use wadoo_signing::manifest::Concurrent;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
@@ -29,7 +30,6 @@ use wasmtime_wasi_http::handler::{Prepared, Proxy};
 
 use crate::app::{App, Slot};
 use crate::guest::{self, Call, Failure, Guest};
-use crate::host::Host;
 use crate::instances::Instance;
 use crate::server::Alive;
 
@@ -235,7 +235,7 @@ impl Place {
         jobs: &mut mpsc::UnboundedReceiver<Job>,
         idle: Duration,
     ) -> wasmtime::Result<()> {
-        let Instance { store, proxy, .. } = &mut instance;
+        let Instance { store, proxy, output, .. } = &mut instance;
         let Proxy::P3(service) = &*proxy else {
             return Err(wasmtime::Error::msg("WASI 0.2 takes one at a time"));
         };
@@ -261,8 +261,7 @@ impl Place {
                 tokio::select! {
                     Some(result) = running.next(), if !running.is_empty() => result?,
                     Some((job, alone)) = next => running.extend(job.take().map(|begin| {
-                        let request = alone.then_some(begin.call.id);
-                        accessor.with(|mut access| access.data_mut().prints_for(request));
+                        output.belongs_to(alone.then_some(begin.call.id));
                         handle(accessor, proxy, begin)
                     })),
                 }

@@ -1,104 +1,16 @@
-//! What one instance of an application can reach: the data of its store.
+//! What linear memories and tables one store may have.
 //!
-//! Owns the WASI state, the resource table and every limit of one store. Deliberately absent: which interfaces are
-//! linked to it (see `linker`).
-//!
-//! Invariants: deny by default. No sockets, no files, an empty environment and empty stdin, unless the manifest grants
-//! otherwise (see `reach`). What a guest makes the host hold is limited, by the manifest's limits and by what the
-//! composer counted; both are signed.
+//! Invariant: nothing grows beyond the manifest's limit, nor beyond what the composer counted; both are signed.
 
 use std::io;
-use std::sync::Arc;
 
 use rustix::io::Errno;
-use tokio::task::yield_now;
-use wadoo_signing::manifest::{Limits, Manifest, PoolNeeds};
-use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, OutOfMemory, ResourceLimiter, Store, UpdateDeadline};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
-
-use crate::outgoing::Outgoing;
-use crate::output::Output;
-use crate::request_id::RequestId;
-
-/// The data of one store.
-pub(crate) struct Host {
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    table: ResourceTable,
-    memory: MemoryLimit,
-    outgoing_02: Outgoing,
-    outgoing_03: Outgoing,
-    /// What it prints, if that goes to the log.
-    output: Option<Arc<Output>>,
-}
-
-impl Host {
-    /// The data of a store for the application of `manifest`.
-    pub(crate) fn new(
-        wasi: WasiCtx,
-        manifest: &Manifest,
-        outgoing_02: Outgoing,
-        outgoing_03: Outgoing,
-    ) -> Self {
-        let limits = &manifest.limits;
-        let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(limits.fields as usize);
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.resources as usize);
-        let memory = MemoryLimit::new(limits.memory, &manifest.pool);
-        Self { wasi, http, table, memory, outgoing_02, outgoing_03, output: None }
-    }
-
-    /// `output` is what its streams print to, and learns which request runs.
-    pub(crate) fn prints_to(&mut self, output: Arc<Output>) {
-        self.output = Some(output);
-    }
-
-    /// What is printed from here on belongs to `request`, or could be of several.
-    pub(crate) fn prints_for(&self, request: Option<RequestId>) {
-        if let Some(output) = &self.output {
-            output.belongs_to(request);
-        }
-    }
-
-    /// A store around this data, with every limit set. A guest in it yields at each tick of the epoch.
-    pub(crate) fn into_store(self, engine: &Engine, limits: &Limits) -> Store<Self> {
-        let mut store = Store::new(engine, self);
-        store.limiter(|host| &mut host.memory);
-        store.set_hostcall_fuel(usize::try_from(limits.host_call).unwrap_or(usize::MAX));
-        store.set_max_component_handles(limits.handles as usize);
-        if let Some(table) = store.concurrent_resource_table() {
-            table.set_max_capacity(limits.handles as usize);
-        }
-        store.set_epoch_deadline(1);
-        // Not wasmtime's own yield, which wakes at once: tokio would then look at sockets and timers only
-        // after 61 turns of a guest that spins.
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_now()))));
-        store
-    }
-
-    /// HTTP 0.2, with its own grant.
-    pub(crate) fn http_02(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.outgoing_02, table: &mut self.table, ctx: &mut self.http }
-    }
-
-    /// HTTP 0.3, with its own grant.
-    pub(crate) fn http_03(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.outgoing_03, table: &mut self.table, ctx: &mut self.http }
-    }
-}
-
-impl WasiView for Host {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
+use wadoo_signing::manifest::PoolNeeds;
+use wasmtime::{OutOfMemory, ResourceLimiter};
 
 /// Linear memories and tables of one store, all parts together. A growth beyond it fails in the guest, as
 /// the WebAssembly specification has it; the other stores do not notice.
-struct MemoryLimit {
+pub struct MemoryLimit {
     left: usize,
     /// What was granted last, to be given back if the system then has no memory for it.
     granted: usize,
@@ -111,7 +23,7 @@ struct MemoryLimit {
 const TABLE_ELEMENT_BYTES: usize = 16;
 
 impl MemoryLimit {
-    fn new(memory: u64, counted: &PoolNeeds) -> Self {
+    pub(crate) fn new(memory: u64, counted: &PoolNeeds) -> Self {
         let left = usize::try_from(memory).unwrap_or(usize::MAX);
         Self { left, granted: 0, counted: counted.clone() }
     }
