@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 use wadoo_host::{Host, v02, v03};
-use wadoo_signing::manifest::{Grant, Manifest};
+use wadoo_signing::manifest::{Grant, Manifest, PartImport};
 use wadoo_signing::mount::MAX_MOUNTS;
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasData, Linker, ResourceTable};
+use wasmtime::component::{Component, HasData, Linker, LinkerInstance, ResourceTable};
 use wasmtime::{Engine, Result as WasmResult};
 use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p2::bindings as wasi02;
@@ -148,10 +148,15 @@ pub(crate) fn link(
 
     let mut linker = Linker::new(engine);
     let mut unprovided = Vec::new();
+    let parts = manifest.parts_with_own_imports();
     for name in wanted {
-        match find(&name) {
+        match find(manifest.interface_of(&name)) {
             Some(interface) if interface.base || manifest.grants.contains_key(&name) => {
-                (interface.link)(&mut linker).map_err(|error| mismatch(manifest, &error))?;
+                match manifest.part_imports.get(&name) {
+                    None => (interface.link)(&mut linker),
+                    Some(own) => interface.link_own(&mut linker, &name, own, &parts),
+                }
+                .map_err(|error| mismatch(manifest, &error))?;
             }
             Some(_) => unprovided.push((name, "not granted")),
             None => unprovided.push((name, "unknown to this launcher")),
@@ -189,8 +194,12 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
     let refuse = |import: &str, because| {
         Err(LinkError::Unenforceable { app: manifest.app.name.clone(), import: import.to_owned(), because })
     };
+    if manifest.parts_with_own_imports().len() > MAX_PARTS {
+        let import = manifest.part_imports.keys().next().map_or("", String::as_str);
+        return refuse(import, "more parts have values of their own than this launcher can keep apart");
+    }
     for (import, grant) in &manifest.grants {
-        let kind = find(import).map(|interface| interface.grant);
+        let kind = find(manifest.interface_of(import)).map(|interface| interface.grant);
         match (grant, kind) {
             (Grant::OutgoingHttp(_), Some(Some(Kind::OutgoingHttp))) => {}
             (Grant::Environment(_), Some(Some(Kind::Environment))) => {}
@@ -205,8 +214,19 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
             (_, None) => return refuse(import, "this launcher does not know the interface"),
         }
     }
-    // What a store reaches is known by kind, so one version of an interface must not have less than another.
-    for (import, grant) in &manifest.grants {
+    let of_all = std::iter::once(None);
+    let of_parts = manifest.parts_with_own_imports().into_iter().map(Some);
+    of_all.chain(of_parts).try_for_each(|part| check_versions(manifest, part))
+}
+
+/// What a part reaches, or all of them, is known by kind, so one version of an interface must not have less than another.
+fn check_versions(manifest: &Manifest, part: Option<&str>) -> Result<(), LinkError> {
+    let refuse = |import: &str, because| {
+        Err(LinkError::Unenforceable { app: manifest.app.name.clone(), import: import.to_owned(), because })
+    };
+    let of_part = |import: &&String| manifest.part_imports.get(*import).map(|own| own.part.as_str()) == part;
+    let imports = || manifest.imports.iter().filter(of_part).map(|import| manifest.interface_of(import));
+    for (import, grant) in manifest.grants_of(part) {
         let same = |other: &str| match grant {
             // Every version of it reads the same variables, and sees the same folders.
             Grant::Environment(_) => find(other).is_some_and(|other| other.grant == Some(Kind::Environment)),
@@ -217,11 +237,11 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
             Grant::OutgoingHttp(_) => find(other)
                 .is_some_and(|other| find(import).is_some_and(|interface| std::ptr::eq(interface, other))),
         };
-        if let Some((other, _)) = manifest.grants.iter().find(|(name, other)| same(name) && *other != grant) {
+        if let Some((other, _)) = manifest.grants_of(part).find(|(name, other)| same(name) && *other != grant) {
             return refuse(other, "another version of the same interface is granted other values");
         }
-        let ungranted = |other: &&String| same(other) && !manifest.grants.contains_key(*other);
-        if let Some(other) = manifest.imports.iter().find(ungranted) {
+        let granted = |other: &str| manifest.grants_of(part).any(|(name, _)| name == other);
+        if let Some(other) = imports().find(|other| same(other) && !granted(other)) {
             return refuse(other, "another version of the same interface has a grant, and this one has none");
         }
     }
@@ -239,6 +259,27 @@ struct Interface {
     /// The kind of values that a grant of it carries.
     grant: Option<Kind>,
     link: fn(&mut Linker<Host>) -> WasmResult<()>,
+    /// For one part alone; not for interfaces that carry no values.
+    link_own: Option<LinkOwn>,
+}
+
+type LinkOwn = fn(&mut LinkerInstance<'_, Host>, PartIndex) -> WasmResult<()>;
+
+impl Interface {
+    /// Defines `import`, which is there for one of `parts` alone.
+    fn link_own(
+        &self,
+        linker: &mut Linker<Host>,
+        import: &str,
+        own: &PartImport,
+        parts: &BTreeSet<&str>,
+    ) -> WasmResult<()> {
+        let index = parts.iter().position(|part| *part == own.part).and_then(PartIndex::new);
+        let (Some(link), Some(index)) = (self.link_own, index) else {
+            wasmtime::bail!("`{}` carries no values for one part", self.name);
+        };
+        link(&mut linker.instance(import)?, index)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -285,7 +326,18 @@ impl HasData for Io {
 }
 
 const fn base(name: &'static str, track: Track, link: fn(&mut Linker<Host>) -> WasmResult<()>) -> Interface {
-    Interface { name, track, base: true, grant: None, link }
+    Interface { name, track, base: true, grant: None, link, link_own: None }
+}
+
+/// In the base set, empty; a grant gives it values.
+const fn granted(
+    name: &'static str,
+    track: Track,
+    kind: Kind,
+    link: fn(&mut Linker<Host>) -> WasmResult<()>,
+    own: LinkOwn,
+) -> Interface {
+    Interface { name, track, base: true, grant: Some(kind), link, link_own: Some(own) }
 }
 
 /// One of `wasi:sockets`.
@@ -294,7 +346,7 @@ const fn sockets(
     track: Track,
     link: fn(&mut Linker<Host>) -> WasmResult<()>,
 ) -> Interface {
-    Interface { name, track, base: false, grant: Some(Kind::Sockets), link }
+    Interface { name, track, base: false, grant: Some(Kind::Sockets), link, link_own: None }
 }
 
 /// Everything that can be linked: the base set of WASI 0.2 and 0.3, and what needs a grant. Interfaces
@@ -308,7 +360,7 @@ static INTERFACES: &[Interface] = &[
     base("wasi:random/random", V02, v02::random),
     base("wasi:random/insecure", V02, v02::insecure),
     base("wasi:random/insecure-seed", V02, v02::insecure_seed),
-    Interface { grant: Some(Kind::Environment), ..base("wasi:cli/environment", V02, v02::environment) },
+    granted("wasi:cli/environment", V02, Kind::Environment, v02::environment, v02::own_environment),
     base("wasi:cli/exit", V02, v02::exit),
     base("wasi:cli/stdin", V02, v02::stdin),
     base("wasi:cli/stdout", V02, v02::stdout),
@@ -319,7 +371,7 @@ static INTERFACES: &[Interface] = &[
     base("wasi:cli/terminal-stdout", V02, v02::terminal_stdout),
     base("wasi:cli/terminal-stderr", V02, v02::terminal_stderr),
     base("wasi:filesystem/types", V02, v02::filesystem),
-    Interface { grant: Some(Kind::Filesystem), ..base("wasi:filesystem/preopens", V02, v02::preopens) },
+    granted("wasi:filesystem/preopens", V02, Kind::Filesystem, v02::preopens, v02::own_preopens),
     base("wasi:http/types", V02, |l| {
         let options = http02::types::LinkOptions::default();
         http02::types::add_to_linker::<_, WasiHttp>(l, &options, Host::http_02)
@@ -330,13 +382,16 @@ static INTERFACES: &[Interface] = &[
         base: false,
         grant: Some(Kind::OutgoingHttp),
         link: |l| http02::outgoing_handler::add_to_linker::<_, WasiHttp>(l, Host::http_02),
+        link_own: Some(|import, part| {
+            http02::outgoing_handler::add_to_linker_instance::<_, WasiHttp>(import, part.http_02())
+        }),
     },
     base("wasi:clocks/system-clock", V03, v03::system_clock),
     base("wasi:clocks/monotonic-clock", V03, v03::monotonic_clock),
     base("wasi:random/random", V03, v03::random),
     base("wasi:random/insecure", V03, v03::insecure),
     base("wasi:random/insecure-seed", V03, v03::insecure_seed),
-    Interface { grant: Some(Kind::Environment), ..base("wasi:cli/environment", V03, v03::environment) },
+    granted("wasi:cli/environment", V03, Kind::Environment, v03::environment, v03::own_environment),
     base("wasi:cli/exit", V03, v03::exit),
     base("wasi:cli/stdin", V03, v03::stdin),
     base("wasi:cli/stdout", V03, v03::stdout),
@@ -347,7 +402,7 @@ static INTERFACES: &[Interface] = &[
     base("wasi:cli/terminal-stdout", V03, v03::terminal_stdout),
     base("wasi:cli/terminal-stderr", V03, v03::terminal_stderr),
     base("wasi:filesystem/types", V03, v03::filesystem),
-    Interface { grant: Some(Kind::Filesystem), ..base("wasi:filesystem/preopens", V03, v03::preopens) },
+    granted("wasi:filesystem/preopens", V03, Kind::Filesystem, v03::preopens, v03::own_preopens),
     base("wasi:http/types", V03, |l| http03::types::add_to_linker::<_, WasiHttp>(l, Host::http_03)),
     Interface {
         name: "wasi:http/client",
@@ -355,16 +410,28 @@ static INTERFACES: &[Interface] = &[
         base: false,
         grant: Some(Kind::OutgoingHttp),
         link: |l| http03::client::add_to_linker::<_, WasiHttp>(l, Host::http_03),
+        link_own: Some(|import, part| {
+            http03::client::add_to_linker_instance::<_, WasiHttp>(import, part.http_03())
+        }),
     },
     sockets("wasi:sockets/instance-network", V02, v02::instance_network),
     sockets("wasi:sockets/ip-name-lookup", V02, v02::ip_name_lookup),
     sockets("wasi:sockets/network", V02, v02::network),
     sockets("wasi:sockets/tcp", V02, v02::tcp),
-    sockets("wasi:sockets/tcp-create-socket", V02, v02::tcp_create_socket),
+    Interface {
+        link_own: Some(v02::own_tcp_create_socket),
+        ..sockets("wasi:sockets/tcp-create-socket", V02, v02::tcp_create_socket)
+    },
     sockets("wasi:sockets/udp", V02, v02::udp),
-    sockets("wasi:sockets/udp-create-socket", V02, v02::udp_create_socket),
-    sockets("wasi:sockets/ip-name-lookup", V03, v03::ip_name_lookup),
-    sockets("wasi:sockets/types", V03, v03::sockets),
+    Interface {
+        link_own: Some(v02::own_udp_create_socket),
+        ..sockets("wasi:sockets/udp-create-socket", V02, v02::udp_create_socket)
+    },
+    Interface {
+        link_own: Some(v03::own_ip_name_lookup),
+        ..sockets("wasi:sockets/ip-name-lookup", V03, v03::ip_name_lookup)
+    },
+    Interface { link_own: Some(v03::own_sockets), ..sockets("wasi:sockets/types", V03, v03::sockets) },
 ];
 
 #[cfg(test)]

@@ -77,11 +77,27 @@ impl Manifest {
         self.part_imports.get(import).map_or(import, |own| own.interface.as_str())
     }
 
+    /// The parts that have imports of their own, sorted.
+    pub fn parts_with_own_imports(&self) -> BTreeSet<&str> {
+        self.part_imports.values().map(|own| own.part.as_str()).collect()
+    }
+
+    /// The grants of the imports that are there for `part` alone; without a part, of those that are there for all.
+    pub fn grants_of(&self, part: Option<&str>) -> impl Iterator<Item = (&str, &Grant)> {
+        self.grants.iter().filter_map(move |(import, grant)| {
+            let own = self.part_imports.get(import);
+            (own.map(|own| own.part.as_str()) == part).then(|| (self.interface_of(import), grant))
+        })
+    }
+
     /// The parts whose code stands at `offset` in the linked component.
     pub fn parts_at(&self, offset: u64) -> Option<&BTreeSet<String>> {
         self.parts.iter().find(|part| (part.start..part.end).contains(&offset)).map(|part| &part.names)
     }
 }
+
+/// The most parts of one application that have imports of their own.
+pub const MAX_PARTS_WITH_OWN_IMPORTS: usize = 64;
 
 /// An import that is there for one part alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

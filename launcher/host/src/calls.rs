@@ -16,10 +16,24 @@ macro_rules! interfaces {
     )* };
 }
 
+/// `name = module as data, view`: the same, as an import that is there for one part alone.
+macro_rules! own_interfaces {
+    ($($name:ident = $package:ident::$interface:ident as $data:ident, $view:ident;)*) => { $(
+        #[doc = concat!("`", stringify!($interface), "` of `wasi:", stringify!($package), "` for one part.")]
+        ///
+        /// # Errors
+        ///
+        /// When it is defined already.
+        pub fn $name(import: &mut LinkerInstance<'_, Host>, part: PartIndex) -> Result<()> {
+            bindings::$package::$interface::add_to_linker_instance::<_, $data>(import, part.$view())
+        }
+    )* };
+}
+
 /// WASI 0.2.
 pub mod v02 {
     use wasmtime::Result;
-    use wasmtime::component::Linker;
+    use wasmtime::component::{Linker, LinkerInstance};
     use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
     use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
     use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
@@ -28,6 +42,7 @@ pub mod v02 {
     use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
     use crate::Host;
+    use crate::part::PartIndex;
 
     interfaces! {
         wall_clock = clocks::wall_clock as WasiClocks, clocks;
@@ -55,6 +70,13 @@ pub mod v02 {
         udp_create_socket = sockets::udp_create_socket as WasiSockets, sockets;
     }
 
+    own_interfaces! {
+        own_environment = cli::environment as WasiCli, cli;
+        own_preopens = filesystem::preopens as WasiFilesystem, filesystem;
+        own_tcp_create_socket = sockets::tcp_create_socket as WasiSockets, sockets;
+        own_udp_create_socket = sockets::udp_create_socket as WasiSockets, sockets;
+    }
+
     /// `network` of `wasi:sockets`, without its unstable functions.
     ///
     /// # Errors
@@ -69,7 +91,7 @@ pub mod v02 {
 /// WASI 0.3.
 pub mod v03 {
     use wasmtime::Result;
-    use wasmtime::component::Linker;
+    use wasmtime::component::{Linker, LinkerInstance};
     use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
     use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
     use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
@@ -78,6 +100,7 @@ pub mod v03 {
     use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 
     use crate::Host;
+    use crate::part::PartIndex;
 
     interfaces! {
         system_clock = clocks::system_clock as WasiClocks, clocks;
@@ -99,5 +122,12 @@ pub mod v03 {
         preopens = filesystem::preopens as WasiFilesystem, filesystem;
         ip_name_lookup = sockets::ip_name_lookup as WasiSockets, sockets;
         sockets = sockets::types as WasiSockets, sockets;
+    }
+
+    own_interfaces! {
+        own_environment = cli::environment as WasiCli, cli;
+        own_preopens = filesystem::preopens as WasiFilesystem, filesystem;
+        own_ip_name_lookup = sockets::ip_name_lookup as WasiSockets, sockets;
+        own_sockets = sockets::types as WasiSockets, sockets;
     }
 }

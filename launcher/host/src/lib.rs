@@ -11,9 +11,11 @@
 
 mod calls;
 mod memory;
+mod part;
 
 pub use calls::{v02, v03};
 pub use memory::MemoryLimit;
+pub use part::PartIndex;
 
 use wadoo_signing::manifest::Manifest;
 use wasmtime::component::ResourceTable;
@@ -23,28 +25,41 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks};
 /// How the instance's own requests are sent, if they are.
 pub type Outgoing = Box<dyn WasiHttpHooks>;
 
+/// The most parts of one application that have values of their own: each needs functions of its own here.
+pub const MAX_PARTS: usize = wadoo_signing::manifest::MAX_PARTS_WITH_OWN_IMPORTS;
+
+/// What all parts reach, or one part alone.
+pub struct Reached {
+    /// Variables, folders, sockets; of all parts also everything else.
+    pub wasi: WasiCtx,
+    /// `wasi:http/outgoing-handler` 0.2.
+    pub outgoing_02: Outgoing,
+    /// `wasi:http/client` 0.3.
+    pub outgoing_03: Outgoing,
+}
+
 /// The data of one store.
 pub struct Host {
-    wasi: WasiCtx,
+    all: Reached,
+    /// The parts that have imports of their own, at most [`MAX_PARTS`].
+    parts: Vec<Reached>,
     http: WasiHttpCtx,
     table: ResourceTable,
     memory: MemoryLimit,
-    outgoing_02: Outgoing,
-    outgoing_03: Outgoing,
 }
 
 // Small and used by every request: inlined, they are compiled for speed where they are called.
 impl Host {
     /// The data of a store for the application of `manifest`.
     #[inline]
-    pub fn new(wasi: WasiCtx, manifest: &Manifest, outgoing_02: Outgoing, outgoing_03: Outgoing) -> Self {
+    pub fn new(all: Reached, parts: Vec<Reached>, manifest: &Manifest) -> Self {
         let limits = &manifest.limits;
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits.fields as usize);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.resources as usize);
         let memory = MemoryLimit::new(limits.memory, &manifest.pool);
-        Self { wasi, http, table, memory, outgoing_02, outgoing_03 }
+        Self { all, parts, http, table, memory }
     }
 
     /// What bounds memories and tables of the store.
@@ -56,19 +71,19 @@ impl Host {
     /// HTTP 0.2, with its own grant.
     #[inline]
     pub fn http_02(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut *self.outgoing_02, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut *self.all.outgoing_02, table: &mut self.table, ctx: &mut self.http }
     }
 
     /// HTTP 0.3, with its own grant.
     #[inline]
     pub fn http_03(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut *self.outgoing_03, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut *self.all.outgoing_03, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
 impl WasiView for Host {
     #[inline]
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView { ctx: &mut self.all.wasi, table: &mut self.table }
     }
 }
