@@ -42,6 +42,8 @@ mod guest;
 #[cfg(feature = "serve")]
 mod host;
 #[cfg(feature = "serve")]
+mod frames;
+#[cfg(feature = "serve")]
 mod instances;
 #[cfg(feature = "serve")]
 pub mod limits;
