@@ -50,6 +50,8 @@ Options:
       --mount SEEN=FOLDER[:ro]
                           give the application the folder that its manifest declares as SEEN; `:ro` never lets it
                           write there; once for each
+      --egress-ca FILE    certificates, in PEM, of authorities that outgoing HTTPS requests believe beside the public
+                          ones; others may not write it
       --log FORMAT        how the log is written, the ready line and errors included: text, or json, one object a
                           line [default: text]
       --map-in-place      run the file itself although this user could change it, instead of a sealed copy
@@ -109,6 +111,8 @@ pub(crate) struct Options {
     /// None: as many as there are processors.
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) mounts: Mounts,
+    /// A file of the operator's own certificate authorities.
+    pub(crate) authorities: Option<PathBuf>,
     pub(crate) log: Format,
     pub(crate) map_in_place: bool,
     pub(crate) timings: bool,
@@ -211,6 +215,7 @@ struct Given {
     drain: Option<OsString>,
     threads: Option<OsString>,
     mounts: Vec<OsString>,
+    egress_ca: Option<OsString>,
     log: Option<OsString>,
     map_in_place: bool,
     timings: bool,
@@ -246,6 +251,7 @@ impl Given {
             "--tls-key" => ("--tls-key", Place::Once(&mut self.tls_key)),
             "--limit" => ("--limit", Place::Again(&mut self.limits)),
             "--mount" => ("--mount", Place::Again(&mut self.mounts)),
+            "--egress-ca" => ("--egress-ca", Place::Once(&mut self.egress_ca)),
             "--trust" => ("--trust", Place::Once(&mut self.trust)),
             "--drain" => ("--drain", Place::Once(&mut self.drain)),
             "--threads" => ("--threads", Place::Once(&mut self.threads)),
@@ -323,6 +329,7 @@ impl Given {
             drain: self.drain.map_or(Ok(DEFAULT_DRAIN), |drain| duration_of(&drain.to_string_lossy()))?,
             threads: self.threads.map(|threads| threads_of(&threads.to_string_lossy())).transpose()?,
             mounts: mounts_of(&self.mounts)?,
+            authorities: self.egress_ca.map(PathBuf::from),
             log: self.log.map_or(Ok(Format::default()), |format| format_of(&format))?,
             map_in_place: self.map_in_place,
             timings: self.timings,

@@ -9,10 +9,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
+use std::thread;
 
+use futures::channel::oneshot;
 use http::Uri;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use wadoo_signing::destination::{Host, Scheme};
 use wadoo_signing::manifest::OutgoingHttp;
 use wasmtime_wasi_http::Error;
@@ -46,6 +47,11 @@ impl Egress {
         Self { grant, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
     }
 
+    /// Whether a request with TLS could be permitted.
+    pub(crate) fn allows_tls(&self) -> bool {
+        self.grant.hosts.iter().any(|granted| granted.scheme != Some(Scheme::Http))
+    }
+
     /// The target of a request, if it may be sent there.
     pub(crate) fn permit(&self, uri: &Uri) -> Result<Target, Error> {
         let target = Target::of(uri)?;
@@ -69,12 +75,16 @@ impl Egress {
         let failed = || Error::DnsError { rcode: None, info_code: None };
         let place = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| failed())?;
         let name = name.to_owned();
-        let found = spawn_blocking(move || {
+        let (tell, told) = oneshot::channel();
+        let resolve = move || {
             let found = (name.as_str(), port).to_socket_addrs();
             drop(place);
-            found
-        });
-        let found = found.await.map_err(|_| failed())?.map_err(|_| failed())?;
+            // Who asked may be gone.
+            let _ = tell.send(found);
+        };
+        // Not one of tokio's threads: asking for those panics where the system has none to give.
+        thread::Builder::new().name("lookup".to_owned()).spawn(resolve).map_err(|_| failed())?;
+        let found = told.await.map_err(|_| failed())?.map_err(|_| failed())?;
         self.judge(found.map(|address| address.ip().to_canonical()).collect())
     }
 

@@ -28,6 +28,8 @@ pub mod app;
 #[cfg(feature = "serve")]
 mod body;
 #[cfg(feature = "serve")]
+pub mod authorities;
+#[cfg(feature = "serve")]
 mod clients;
 #[cfg(feature = "serve")]
 pub mod command;

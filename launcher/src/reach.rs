@@ -24,6 +24,7 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
+use crate::authorities::Authorities;
 use crate::egress::Egress;
 use crate::host::Host;
 use crate::outgoing::Outgoing;
@@ -96,6 +97,9 @@ pub enum ReachError {
     /// A component can take nothing but UTF-8.
     #[error("the variable `{0}` is not UTF-8")]
     NotText(String),
+    /// Authorities are given to an application that sends nothing through TLS.
+    #[error("`{0}` has no use for authorities")]
+    NoTls(String),
 }
 
 impl From<ReachError> for Report {
@@ -112,6 +116,12 @@ impl From<ReachError> for Report {
                     .because("its value is not UTF-8, which is all that a component can take")
                     .hint(format!("set it to text, or remove it: `unset {key}`"))
             }
+            ReachError::NoTls(app) => Self::new(
+                Exit::Usage,
+                format!("`--egress-ca` is given, and `{app}` sends nothing through TLS"),
+            )
+            .because("no destination that its manifest grants takes `https`")
+            .hint("remove `--egress-ca`; `launcher check ARTIFACT` lists the grants"),
         }
     }
 }
@@ -136,15 +146,28 @@ fn mounts_report(app: &str, missing: &[(MountPath, Access)], surplus: &[MountPat
 }
 
 impl Reach {
-    /// What `manifest` grants, of this process's environment and of the folders in `mounts`.
+    /// What `manifest` grants, of this process's environment and of the folders in `mounts`. Outgoing requests believe
+    /// `authorities` as well as those that are compiled in.
     ///
     /// # Errors
     ///
-    /// When `mounts` are not those that are declared, a folder cannot be opened or a variable cannot be passed on.
-    pub fn of(manifest: &Manifest, mounts: &Mounts) -> Result<Self, ReachError> {
+    /// When `mounts` are not those that are declared, a folder cannot be opened, a variable cannot be passed on, or there
+    /// is no use for `authorities`.
+    pub fn of(
+        manifest: &Manifest,
+        mounts: &Mounts,
+        authorities: Option<&Authorities>,
+    ) -> Result<Self, ReachError> {
+        let destinations =
+            ["wasi:http/outgoing-handler@", "wasi:http/client@"].map(|interface| egress(manifest, interface));
+        if authorities.is_some() && !destinations.iter().any(Egress::allows_tls) {
+            return Err(ReachError::NoTls(manifest.app.name.clone()));
+        }
+        let [http_02, http_03] =
+            destinations.map(|egress| Arc::new(Upstreams::new(egress, authorities.cloned())));
         Ok(Self {
-            http_02: Arc::new(Upstreams::new(egress(manifest, "wasi:http/outgoing-handler@"))),
-            http_03: Arc::new(Upstreams::new(egress(manifest, "wasi:http/client@"))),
+            http_02,
+            http_03,
             variables: variables(manifest)?,
             files: files(manifest, mounts)?,
             sockets: sockets(manifest),

@@ -99,7 +99,8 @@ fn versions_of_one_interface_cannot_have_different_grants() {
 fn run(arguments: &[&str]) -> Result<u8, RunError> {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let reach = Reach::of(&guest::manifest(Trigger::Command02, BTreeSet::new()), &Mounts::new()).unwrap();
+    let reach =
+        Reach::of(&guest::manifest(Trigger::Command02, BTreeSet::new()), &Mounts::new(), None).unwrap();
     runtime.block_on(command(|manifest| manifest.limits.timeout_ms = Some(1000)).run(&arguments, &reach))
 }
 

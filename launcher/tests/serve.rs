@@ -63,7 +63,7 @@ fn try_app(
     manifest.imports = guest::imports(&component_for_names);
     adjust(&mut manifest);
     let (engine, component) = guest::load(&manifest, component);
-    let reach = Reach::of(&manifest, &Mounts::new()).expect("no mounts");
+    let reach = Reach::of(&manifest, &Mounts::new(), None).expect("no mounts");
     LinkedApp::new(engine, &component, manifest)?.start(reach)
 }
 

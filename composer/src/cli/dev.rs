@@ -13,6 +13,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tokio::runtime::Handle;
 use wadoo_launcher::app::{App, LinkedApp};
+use wadoo_launcher::authorities::Authorities;
 use wadoo_launcher::limits::ConnectionLimits;
 use wadoo_launcher::listen::Bound;
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
@@ -48,6 +49,9 @@ pub(crate) struct Arguments {
     /// each.
     #[arg(long, value_name = "SEEN=FOLDER[:ro]", value_parser = OsStringValueParser::new().try_map(mount))]
     mount: Vec<(MountPath, Folder)>,
+    /// Certificates, in PEM, of authorities that outgoing HTTPS requests believe beside the public ones.
+    #[arg(long, value_name = "FILE")]
+    egress_ca: Option<PathBuf>,
 }
 
 fn mount(text: OsString) -> Result<(MountPath, Folder), String> {
@@ -70,7 +74,9 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
             return Err(vec![Report::new(Exit::Usage, format!("`--mount` is given twice for `{seen}`"))]);
         }
     }
-    let session = Session::start(arguments.recipe.file(), folder.path(), mounts, talk)?;
+    let authorities = arguments.egress_ca.as_deref().map(Authorities::load).transpose();
+    let authorities = authorities.map_err(|error| vec![Report::from(error)])?;
+    let session = Session::start(arguments.recipe.file(), folder.path(), (mounts, authorities), talk)?;
     // Watched before it is composed, so that no change between the two is missed; told after, because what is
     // wrong with the recipe explains itself better.
     let watch = Watch::start(&session.inputs());
@@ -121,16 +127,22 @@ struct Session {
     recipe: PathBuf,
     folder: PathBuf,
     mounts: Mounts,
+    authorities: Option<Authorities>,
     signers: Signers,
 }
 
 impl Session {
-    fn start(recipe: PathBuf, folder: &Path, mounts: Mounts, talk: &Talk) -> Result<Self, Vec<Report>> {
+    fn start(
+        recipe: PathBuf,
+        folder: &Path,
+        (mounts, authorities): (Mounts, Option<Authorities>),
+        talk: &Talk,
+    ) -> Result<Self, Vec<Report>> {
         let signers = keys::development().map_err(|report| vec![report])?;
         if let Some(file) = &signers.made {
             talk.say(&format!("made a development key: {}", file.display()));
         }
-        Ok(Self { recipe, folder: folder.to_owned(), mounts, signers })
+        Ok(Self { recipe, folder: folder.to_owned(), mounts, authorities, signers })
     }
 
     /// The recipe and its parts, as far as the recipe can be read.
@@ -179,7 +191,7 @@ impl Session {
                 .because(error.root_cause().to_string())
         })?;
         let component = load::load(&serving.engine, &artifact)?;
-        let reach = Reach::of(&manifest, &self.mounts)?;
+        let reach = Reach::of(&manifest, &self.mounts, self.authorities.as_ref())?;
         Ok((LinkedApp::new(serving.engine, &component, manifest.clone())?.start(reach)?, manifest))
     }
 
