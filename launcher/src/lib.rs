@@ -24,11 +24,13 @@ pub mod activation;
 #[cfg(feature = "serve")]
 mod address;
 #[cfg(feature = "serve")]
+mod again;
+#[cfg(feature = "serve")]
 pub mod app;
 #[cfg(feature = "serve")]
-mod body;
-#[cfg(feature = "serve")]
 pub mod authorities;
+#[cfg(feature = "serve")]
+mod body;
 #[cfg(feature = "serve")]
 mod clients;
 #[cfg(feature = "serve")]
@@ -40,11 +42,11 @@ mod egress;
 #[cfg(feature = "serve")]
 mod exchange;
 #[cfg(feature = "serve")]
+mod frames;
+#[cfg(feature = "serve")]
 mod guest;
 #[cfg(feature = "serve")]
 mod host;
-#[cfg(feature = "serve")]
-mod frames;
 #[cfg(feature = "serve")]
 mod instances;
 #[cfg(feature = "serve")]
