@@ -263,7 +263,7 @@ impl App {
         let mut wasi = WasiCtx::builder();
         let output = Output::new(Arc::clone(&self.name));
         wasi.stdout(output.stream(Stream::Stdout)).stderr(output.stream(Stream::Stderr));
-        (self.reach.store(&mut wasi, &self.manifest, &self.engine), output)
+        (self.reach.store(&mut wasi, &[], &self.manifest, &self.engine), output)
     }
 
     /// Waits for the right to have a store; `None` when too many wait already, or none became free soon.

@@ -14,11 +14,10 @@ use wadoo_launcher::engine::WASMTIME_VERSION;
 use wadoo_launcher::limits::{self, Caps, ConnectionLimits, LimitError};
 use wadoo_launcher::listen::Address;
 use wadoo_launcher::log::Format;
-use wadoo_launcher::reach::{self, Mounts};
+use wadoo_launcher::mounts::{self, MountPoint, Mounts};
 use wadoo_launcher::server::DEFAULT_DRAIN;
 use wadoo_launcher::tls;
 use wadoo_launcher::workers::MAX_THREADS;
-use wadoo_signing::mount::MountPath;
 use wadoo_signing::report::{Exit, Report};
 
 /// Printed by `--help`.
@@ -50,6 +49,8 @@ Options:
       --mount SEEN=FOLDER[:ro]
                           give the application the folder that its manifest declares as SEEN; `:ro` never lets it
                           write there; once for each
+      --egress-ca FILE    certificates, in PEM, of authorities that outgoing HTTPS requests believe beside the public
+                          ones; others may not write it
       --log FORMAT        how the log is written, the ready line and errors included: text, or json, one object a
                           line [default: text]
       --map-in-place      run the file itself although this user could change it, instead of a sealed copy
@@ -109,6 +110,8 @@ pub(crate) struct Options {
     /// None: as many as there are processors.
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) mounts: Mounts,
+    /// A file of the operator's own certificate authorities.
+    pub(crate) authorities: Option<PathBuf>,
     pub(crate) log: Format,
     pub(crate) map_in_place: bool,
     pub(crate) timings: bool,
@@ -128,7 +131,7 @@ pub(crate) enum UsageError {
     #[error("`{0}` is given twice")]
     Twice(&'static str),
     #[error("`--mount` is given twice for `{0}`")]
-    MountTwice(MountPath),
+    MountTwice(MountPoint),
     #[error("`{found}` is not {expected}")]
     Malformed { found: String, expected: &'static str },
     #[error(transparent)]
@@ -211,6 +214,7 @@ struct Given {
     drain: Option<OsString>,
     threads: Option<OsString>,
     mounts: Vec<OsString>,
+    egress_ca: Option<OsString>,
     log: Option<OsString>,
     map_in_place: bool,
     timings: bool,
@@ -246,6 +250,7 @@ impl Given {
             "--tls-key" => ("--tls-key", Place::Once(&mut self.tls_key)),
             "--limit" => ("--limit", Place::Again(&mut self.limits)),
             "--mount" => ("--mount", Place::Again(&mut self.mounts)),
+            "--egress-ca" => ("--egress-ca", Place::Once(&mut self.egress_ca)),
             "--trust" => ("--trust", Place::Once(&mut self.trust)),
             "--drain" => ("--drain", Place::Once(&mut self.drain)),
             "--threads" => ("--threads", Place::Once(&mut self.threads)),
@@ -323,6 +328,7 @@ impl Given {
             drain: self.drain.map_or(Ok(DEFAULT_DRAIN), |drain| duration_of(&drain.to_string_lossy()))?,
             threads: self.threads.map(|threads| threads_of(&threads.to_string_lossy())).transpose()?,
             mounts: mounts_of(&self.mounts)?,
+            authorities: self.egress_ca.map(PathBuf::from),
             log: self.log.map_or(Ok(Format::default()), |format| format_of(&format))?,
             map_in_place: self.map_in_place,
             timings: self.timings,
@@ -359,9 +365,9 @@ fn format_of(text: &OsStr) -> Result<Format, UsageError> {
 fn mounts_of(texts: &[OsString]) -> Result<Mounts, UsageError> {
     let mut mounts = Mounts::new();
     for text in texts {
-        let (seen, folder) = reach::mount_of(text).ok_or_else(|| UsageError::Malformed {
+        let (seen, folder) = mounts::mount_of(text).ok_or_else(|| UsageError::Malformed {
             found: text.to_string_lossy().into_owned(),
-            expected: reach::MOUNT_SYNTAX,
+            expected: mounts::MOUNT_SYNTAX,
         })?;
         if mounts.insert(seen.clone(), folder).is_some() {
             return Err(UsageError::MountTwice(seen));

@@ -159,7 +159,8 @@ impl Command {
 
     fn store(&self, arguments: &[String], reach: &Reach) -> Store<Host> {
         let mut wasi = WasiCtx::builder();
-        wasi.inherit_stdio().arg(&self.manifest.app.name).args(arguments);
-        reach.store(&mut wasi, &self.manifest, &self.engine)
+        let name = std::iter::once(self.manifest.app.name.clone());
+        let arguments: Vec<String> = name.chain(arguments.iter().cloned()).collect();
+        reach.store(wasi.inherit_stdio(), &arguments, &self.manifest, &self.engine)
     }
 }

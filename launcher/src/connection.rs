@@ -28,6 +28,7 @@ use wasmtime_wasi_http::Error;
 
 use crate::clients::{Busy, Seat, Seated, Waiting};
 use crate::exchange::{self, ResponseBody};
+use crate::frames::Frames;
 use crate::limits::ConnectionLimits;
 use crate::problem::Problem;
 use crate::server::{Alive, Phase, Switch};
@@ -153,7 +154,7 @@ impl Connection {
         let mut phase = self.common.phase.clone();
         let secure = stream.is_secure();
         let app = switch.current();
-        let io = ClientIo::new(stream, app.body_timeout(), Arc::clone(&self.seat));
+        let io = ClientIo::new(stream, app.body_timeout(), Arc::clone(&self.seat), None);
         let mut builder = http1::Builder::new();
         builder.max_buf_size(app.limits().request_headers.saturating_add(HEAD_SLACK) as usize);
         if limits.head_fields as usize >= HYPER_FIELDS {
@@ -210,7 +211,8 @@ impl Connection {
         let mut phase = self.common.phase.clone();
         let secure = stream.is_secure();
         let app = switch.current();
-        let io = ClientIo::new(stream, app.body_timeout(), Arc::clone(&self.seat));
+        let frames = Some(Frames::after(PREFACE.len(), std::time::Instant::now()));
+        let io = ClientIo::new(stream, app.body_timeout(), Arc::clone(&self.seat), frames);
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())

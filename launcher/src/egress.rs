@@ -9,10 +9,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
+use std::thread;
 
+use futures::channel::oneshot;
 use http::Uri;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use wadoo_signing::destination::{Host, Scheme};
 use wadoo_signing::manifest::OutgoingHttp;
 use wasmtime_wasi_http::Error;
@@ -39,6 +40,11 @@ pub(crate) struct Target {
     pub(crate) scheme: Scheme,
     pub(crate) host: Host,
     pub(crate) port: u16,
+}
+
+/// Whether a request with TLS could be permitted.
+pub(crate) fn takes_tls(grant: &OutgoingHttp) -> bool {
+    grant.hosts.iter().any(|granted| granted.scheme != Some(Scheme::Http))
 }
 
 impl Egress {
@@ -69,12 +75,16 @@ impl Egress {
         let failed = || Error::DnsError { rcode: None, info_code: None };
         let place = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| failed())?;
         let name = name.to_owned();
-        let found = spawn_blocking(move || {
+        let (tell, told) = oneshot::channel();
+        let resolve = move || {
             let found = (name.as_str(), port).to_socket_addrs();
             drop(place);
-            found
-        });
-        let found = found.await.map_err(|_| failed())?.map_err(|_| failed())?;
+            // Who asked may be gone.
+            let _ = tell.send(found);
+        };
+        // Not one of tokio's threads: asking for those panics where the system has none to give.
+        thread::Builder::new().name("lookup".to_owned()).spawn(resolve).map_err(|_| failed())?;
+        let found = told.await.map_err(|_| failed())?.map_err(|_| failed())?;
         self.judge(found.map(|address| address.ip().to_canonical()).collect())
     }
 

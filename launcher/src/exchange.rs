@@ -235,7 +235,7 @@ async fn head(
 
 /// What a line of the log calls a request: method and path. Queries often hold what logs should not.
 #[derive(Clone)]
-struct Title {
+pub(crate) struct Title {
     /// None where there is none to name.
     app: Option<Arc<App>>,
     method: Method,
@@ -244,7 +244,7 @@ struct Title {
 }
 
 impl Title {
-    fn of<B>(request: &Request<B>, id: RequestId, app: Option<Arc<App>>) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>, id: RequestId, app: Option<Arc<App>>) -> Self {
         let whole = request.uri().path();
         let mut path = whole[..whole.floor_char_boundary(MAX_LOGGED_PATH)].to_owned();
         if path.len() < whole.len() {
@@ -261,16 +261,21 @@ impl Title {
     }
 
     fn failed(&self, error: &wasmtime::Error) {
-        self.failed_when("failed", error);
+        self.failure(Kind::RequestFailed, "failed", error);
     }
 
-    fn failed_when(&self, when: &str, error: &wasmtime::Error) {
+    /// What it shared an instance with, or it itself, ended that instance.
+    pub(crate) fn begins_again(&self, error: &wasmtime::Error) {
+        self.failure(Kind::RequestAgain, "begins again alone, the instance that it shared failed", error);
+    }
+
+    fn failure(&self, kind: Kind, what: &str, error: &wasmtime::Error) {
         let failure = Failure::of(error);
         let Failure { because, place } = match &self.app {
             Some(app) => failure.within(app.manifest()),
             None => failure,
         };
-        self.event(Kind::RequestFailed, format!("{when}: {because}")).trap(place.as_ref()).say();
+        self.event(kind, format!("{what}: {because}")).trap(place.as_ref()).say();
     }
 
     /// Says which limit a request met that is refused for it.
@@ -437,7 +442,7 @@ impl GuestBody {
         runtime.spawn(async move {
             match timeout(after, guest).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => title.failed_when("failed after its response", &error),
+                Ok(Err(error)) => title.failure(Kind::RequestFailed, "failed after its response", &error),
                 Err(_) => {
                     let message = format!("stopped: still at work {} after its response", seconds(after));
                     title.event(Kind::RequestStopped, message).limit(limit).say();

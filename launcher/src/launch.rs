@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use wadoo_launcher::activation::{self, Inherited};
 use wadoo_launcher::app::{LinkedApp, MAX_WAITING};
+use wadoo_launcher::authorities::Authorities;
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
 use wadoo_launcher::limits::{self, Caps};
@@ -48,6 +49,9 @@ pub(crate) fn check(options: &Options, mut timings: Timings) -> Result<u8, Repor
     for (seen, folder) in &options.mounts {
         let narrowed = if folder.read_only { " (read-only)" } else { "" };
         text += &format!("  mount      {seen} = {}{narrowed}\n", folder.path.display());
+    }
+    if let Some(file) = &options.authorities {
+        text += &format!("  authority  {}\n", file.display());
     }
     drop(loaded.reach(options)?);
     match manifest.trigger {
@@ -255,7 +259,8 @@ impl Loaded {
     }
 
     fn reach(&self, options: &Options) -> Result<Reach, Report> {
-        Ok(Reach::of(&self.manifest, &options.mounts)?)
+        let authorities = options.authorities.as_deref().map(Authorities::load).transpose()?;
+        Ok(Reach::of(&self.manifest, &options.mounts, authorities.as_ref())?)
     }
 
     fn app(&self) -> Result<LinkedApp, Report> {

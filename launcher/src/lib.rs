@@ -24,7 +24,11 @@ pub mod activation;
 #[cfg(feature = "serve")]
 mod address;
 #[cfg(feature = "serve")]
+mod again;
+#[cfg(feature = "serve")]
 pub mod app;
+#[cfg(feature = "serve")]
+pub mod authorities;
 #[cfg(feature = "serve")]
 mod body;
 #[cfg(feature = "serve")]
@@ -38,6 +42,8 @@ mod egress;
 #[cfg(feature = "serve")]
 mod exchange;
 #[cfg(feature = "serve")]
+mod frames;
+#[cfg(feature = "serve")]
 mod guest;
 #[cfg(feature = "serve")]
 mod instances;
@@ -50,6 +56,8 @@ pub mod listen;
 #[cfg(feature = "serve")]
 pub mod log;
 #[cfg(feature = "serve")]
+pub mod mounts;
+#[cfg(feature = "serve")]
 mod outgoing;
 #[cfg(feature = "serve")]
 mod output;
@@ -59,7 +67,6 @@ pub mod pool;
 mod problem;
 #[cfg(feature = "serve")]
 mod quota;
-#[cfg(feature = "serve")]
 pub mod reach;
 #[cfg(feature = "serve")]
 mod request_id;

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use thiserror::Error;
-use wadoo_host::{Host, v02, v03};
+use wadoo_host::{Host, MAX_PARTS, PartIndex, v02, v03};
 use wadoo_signing::manifest::{Grant, Manifest, PartImport};
 use wadoo_signing::mount::MAX_MOUNTS;
 use wadoo_signing::report::{Exit, Report};
@@ -237,7 +237,8 @@ fn check_versions(manifest: &Manifest, part: Option<&str>) -> Result<(), LinkErr
             Grant::OutgoingHttp(_) => find(other)
                 .is_some_and(|other| find(import).is_some_and(|interface| std::ptr::eq(interface, other))),
         };
-        if let Some((other, _)) = manifest.grants_of(part).find(|(name, other)| same(name) && *other != grant) {
+        if let Some((other, _)) = manifest.grants_of(part).find(|(name, other)| same(name) && *other != grant)
+        {
             return refuse(other, "another version of the same interface is granted other values");
         }
         let granted = |other: &str| manifest.grants_of(part).any(|(name, _)| name == other);

@@ -118,7 +118,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let hosts = [format!("localhost:{}", address.port()).parse().unwrap()].into();
         let egress = Egress::new(OutgoingHttp { hosts, ..OutgoingHttp::default() });
-        let mut outgoing = Outgoing::new(Arc::new(Upstreams::new(egress)));
+        let mut outgoing = Outgoing::new(Arc::new(Upstreams::new(egress, None)));
         let mut send = |method: Method, url: String| {
             let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
             let request = Request::builder().method(method).uri(url).body(body).unwrap();

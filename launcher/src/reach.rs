@@ -9,15 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env::{self, VarError};
-use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::task::yield_now;
-use wadoo_host::Host;
+use wadoo_host::{Host, Reached};
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, Limits, Manifest};
 use wadoo_signing::mount::{Access, MountPath};
 use wadoo_signing::report::{Exit, Report};
@@ -26,44 +24,23 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-use crate::egress::Egress;
+use crate::authorities::Authorities;
+use crate::egress::{self, Egress};
+use crate::mounts::{Folder, Matched, MountPoint, Mounts};
 use crate::outgoing::{NotGranted, Outgoing};
 use crate::upstream::Upstreams;
-
-/// A folder of this device, as the operator gives it: `/data=/var/lib/shop` or `/data=/var/lib/shop:ro`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folder {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Nothing is written there, whatever the manifest declares.
-    pub read_only: bool,
-}
-
-/// The folders that the operator gives, by where the application sees them.
-pub type Mounts = BTreeMap<MountPath, Folder>;
-
-/// How a mount is written on a command line.
-pub const MOUNT_SYNTAX: &str = "a mount, `/data=/srv/shop` or `/data=/srv/shop:ro` for example";
-
-/// Reads `/data=/var/lib/shop` or `/data=/var/lib/shop:ro`. `None` for anything else: `:rw`, too, since only the
-/// manifest decides about writing. A folder whose own name ends so is written with a slash behind it.
-pub fn mount_of(text: &OsStr) -> Option<(MountPath, Folder)> {
-    let bytes = text.as_bytes();
-    let at = bytes.iter().position(|&byte| byte == b'=')?;
-    let seen = str::from_utf8(&bytes[..at]).ok()?.parse().ok()?;
-    let folder = &bytes[at + 1..];
-    let path = folder.strip_suffix(b":ro").unwrap_or(folder);
-    if path.is_empty() || path.ends_with(b":rw") {
-        return None;
-    }
-    let read_only = path.len() < folder.len();
-    Some((seen, Folder { path: OsString::from_vec(path.to_vec()).into(), read_only }))
-}
 
 /// What an application reaches. A copy is cheap, and shares its connections.
 #[derive(Clone)]
 pub struct Reach {
-    /// `None`: it is not granted, and what is not granted is not linked.
+    all: Values,
+    /// By the order of the parts that have imports of their own.
+    parts: Vec<Values>,
+}
+
+/// The values of the grants of one part, or of all.
+#[derive(Clone)]
+struct Values {
     http_02: Option<Arc<Upstreams>>,
     http_03: Option<Arc<Upstreams>>,
     variables: Arc<[(String, String)]>,
@@ -81,15 +58,15 @@ pub enum ReachError {
         /// The application.
         app: String,
         /// Declared, and no folder is given.
-        missing: Vec<(MountPath, Access)>,
+        missing: Vec<(MountPoint, Access)>,
         /// Given, and not declared.
-        surplus: Vec<MountPath>,
+        surplus: Vec<MountPoint>,
     },
     /// A folder that cannot be opened.
     #[error("a folder cannot be mounted")]
     Folder {
         /// Where it would be seen.
-        seen: MountPath,
+        seen: MountPoint,
         /// Where it is.
         path: PathBuf,
         /// Why not.
@@ -98,6 +75,9 @@ pub enum ReachError {
     /// A component can take nothing but UTF-8.
     #[error("the variable `{0}` is not UTF-8")]
     NotText(String),
+    /// Authorities are given to an application that sends nothing through TLS.
+    #[error("`{0}` has no use for authorities")]
+    NoTls(String),
 }
 
 impl From<ReachError> for Report {
@@ -114,11 +94,17 @@ impl From<ReachError> for Report {
                     .because("its value is not UTF-8, which is all that a component can take")
                     .hint(format!("set it to text, or remove it: `unset {key}`"))
             }
+            ReachError::NoTls(app) => Self::new(
+                Exit::Usage,
+                format!("`--egress-ca` is given, and `{app}` sends nothing through TLS"),
+            )
+            .because("no destination that its manifest grants takes `https`")
+            .hint("remove `--egress-ca`; `launcher check ARTIFACT` lists the grants"),
         }
     }
 }
 
-fn mounts_report(app: &str, missing: &[(MountPath, Access)], surplus: &[MountPath]) -> Report {
+fn mounts_report(app: &str, missing: &[(MountPoint, Access)], surplus: &[MountPoint]) -> Report {
     let mut report = Report::new(Exit::Usage, format!("cannot give `{app}` its folders"));
     for (seen, access) in missing {
         report = report
@@ -138,29 +124,76 @@ fn mounts_report(app: &str, missing: &[(MountPath, Access)], surplus: &[MountPat
 }
 
 impl Reach {
-    /// What `manifest` grants, of this process's environment and of the folders in `mounts`.
+    /// What `manifest` grants, of this process's environment and of the folders in `mounts`. Outgoing requests believe
+    /// `authorities` as well as those that are compiled in.
     ///
     /// # Errors
     ///
-    /// When `mounts` are not those that are declared, a folder cannot be opened or a variable cannot be passed on.
-    pub fn of(manifest: &Manifest, mounts: &Mounts) -> Result<Self, ReachError> {
+    /// When `mounts` are not those that are declared, a folder cannot be opened, a variable cannot be passed on, or there
+    /// is no use for `authorities`.
+    pub fn of(
+        manifest: &Manifest,
+        mounts: &Mounts,
+        authorities: Option<&Authorities>,
+    ) -> Result<Self, ReachError> {
+        let is_tls = |grant: &Grant| matches!(grant, Grant::OutgoingHttp(http) if egress::takes_tls(http));
+        if authorities.is_some() && !manifest.grants.values().any(is_tls) {
+            return Err(ReachError::NoTls(manifest.app.name.clone()));
+        }
+        let Matched { folders, missing, surplus } = Matched::new(manifest, mounts);
+        if !missing.is_empty() || !surplus.is_empty() {
+            return Err(ReachError::Mounts { app: manifest.app.name.clone(), missing, surplus });
+        }
+        let values = |part: Option<&str>| {
+            let folders = folders.get(&part).map(Vec::as_slice).unwrap_or_default();
+            Values::of(manifest, part, folders, authorities)
+        };
+        let parts = manifest.parts_with_own_imports();
         Ok(Self {
-            http_02: upstreams(manifest, "wasi:http/outgoing-handler@"),
-            http_03: upstreams(manifest, "wasi:http/client@"),
-            variables: variables(manifest)?,
-            files: files(manifest, mounts)?,
-            sockets: sockets(manifest),
+            all: values(None)?,
+            parts: parts.into_iter().map(|part| values(Some(part))).collect::<Result<_, _>>()?,
         })
     }
 
-    /// A store for the application of `manifest`: `wasi`, with everything that is granted, and every limit set.
+    /// A store for the application of `manifest`: `wasi`, with its arguments and everything that is granted, and every limit
+    /// set.
     pub(crate) fn store(
         &self,
         wasi: &mut WasiCtxBuilder,
+        arguments: &[String],
         manifest: &Manifest,
         engine: &Engine,
     ) -> Store<Host> {
         wasi.max_random_size(manifest.limits.random);
+        let all = self.all.reached(wasi.args(arguments));
+        let reached = |part: &Values| part.reached(WasiCtx::builder().args(arguments));
+        let parts = self.parts.iter().map(reached).collect();
+        store(engine, Host::new(all, parts, manifest), &manifest.limits)
+    }
+}
+
+impl Values {
+    fn of(
+        manifest: &Manifest,
+        part: Option<&str>,
+        folders: &[(&MountPath, Access, &Folder)],
+        authorities: Option<&Authorities>,
+    ) -> Result<Self, ReachError> {
+        let grants = || manifest.grants_of(part);
+        let upstreams = |interface: &str| {
+            let egress = egress(grants().filter(|(name, _)| name.starts_with(interface)))?;
+            Some(Arc::new(Upstreams::new(egress, authorities.cloned())))
+        };
+        Ok(Self {
+            http_02: upstreams("wasi:http/outgoing-handler@"),
+            http_03: upstreams("wasi:http/client@"),
+            variables: variables(grants())?,
+            files: files(part, folders)?,
+            sockets: sockets(grants()),
+        })
+    }
+
+    fn reached(&self, wasi: &mut WasiCtxBuilder) -> Reached {
         if let Some(granted) = &self.sockets {
             let granted = Arc::clone(granted);
             wasi.allow_tcp(true).allow_udp(true).socket_addr_check(move |address, used| {
@@ -170,9 +203,11 @@ impl Reach {
         }
         let mut wasi = wasi.envs(&self.variables).build();
         *wasi.filesystem() = self.files.clone();
-        let host =
-            Host::new(wasi, manifest, outgoing(self.http_02.as_ref()), outgoing(self.http_03.as_ref()));
-        store(engine, host, &manifest.limits)
+        Reached {
+            wasi,
+            outgoing_02: outgoing(self.http_02.as_ref()),
+            outgoing_03: outgoing(self.http_03.as_ref()),
+        }
     }
 }
 
@@ -194,9 +229,9 @@ fn store(engine: &Engine, host: Host, limits: &Limits) -> Store<Host> {
 
 /// The destinations of the versions of one interface, if it is granted. Others have their own, and their own connections:
 /// what one was granted never decides for another.
-fn upstreams(manifest: &Manifest, interface: &str) -> Option<Arc<Upstreams>> {
-    let mut granted = manifest.grants.iter().filter_map(|(import, grant)| match grant {
-        Grant::OutgoingHttp(http) if import.starts_with(interface) => Some(http),
+fn egress<'a>(grants: impl Iterator<Item = (&'a str, &'a Grant)>) -> Option<Egress> {
+    let mut granted = grants.filter_map(|(_, grant)| match grant {
+        Grant::OutgoingHttp(http) => Some(http),
         _ => None,
     });
     let mut all = granted.next()?.clone();
@@ -204,7 +239,7 @@ fn upstreams(manifest: &Manifest, interface: &str) -> Option<Arc<Upstreams>> {
         all.hosts.extend(http.hosts.iter().cloned());
         all.networks.extend(&http.networks);
     }
-    Some(Arc::new(Upstreams::new(Egress::new(all))))
+    Some(Egress::new(all))
 }
 
 /// How requests of one instance are sent to `upstreams`.
@@ -215,9 +250,11 @@ fn outgoing(upstreams: Option<&Arc<Upstreams>>) -> wadoo_host::Outgoing {
     }
 }
 
-fn variables(manifest: &Manifest) -> Result<Arc<[(String, String)]>, ReachError> {
+fn variables<'a>(
+    grants: impl Iterator<Item = (&'a str, &'a Grant)>,
+) -> Result<Arc<[(String, String)]>, ReachError> {
     let mut variables = BTreeMap::new();
-    for grant in manifest.grants.values() {
+    for (_, grant) in grants {
         let Grant::Environment(EnvironmentGrant { keys }) = grant else { continue };
         for key in keys {
             match env::var(key) {
@@ -230,39 +267,21 @@ fn variables(manifest: &Manifest) -> Result<Arc<[(String, String)]>, ReachError>
     Ok(variables.into_iter().collect())
 }
 
-/// Every version of the interface sees the same folders, which the linker has checked.
-fn files(manifest: &Manifest, mounts: &Mounts) -> Result<WasiFilesystemCtx, ReachError> {
-    let declared: BTreeMap<&MountPath, Access> = manifest
-        .grants
-        .values()
-        .filter_map(|grant| match grant {
-            Grant::Filesystem(filesystem) => Some(&filesystem.mounts),
-            _ => None,
-        })
-        .flatten()
-        .map(|(seen, access)| (seen, *access))
-        .collect();
-    let missing: Vec<_> = declared
-        .iter()
-        .filter(|(seen, _)| !mounts.contains_key(*seen))
-        .map(|(seen, access)| ((*seen).clone(), *access))
-        .collect();
-    let surplus: Vec<_> = mounts.keys().filter(|seen| !declared.contains_key(seen)).cloned().collect();
-    if !missing.is_empty() || !surplus.is_empty() {
-        return Err(ReachError::Mounts { app: manifest.app.name.clone(), missing, surplus });
-    }
-    if declared.is_empty() {
+fn files(
+    part: Option<&str>,
+    folders: &[(&MountPath, Access, &Folder)],
+) -> Result<WasiFilesystemCtx, ReachError> {
+    if folders.is_empty() {
         return Ok(WasiFilesystemCtx::default());
     }
     let mut wasi = WasiCtx::builder();
-    for (seen, access) in declared {
-        let Folder { path, read_only } = &mounts[seen];
+    for (seen, access, Folder { path, read_only }) in folders {
         let rights = match (access, read_only) {
             (Access::ReadWrite, false) => FsPerms::ReadWrite,
             (Access::ReadWrite, true) | (Access::Read, _) => FsPerms::ReadOnly,
         };
         wasi.preopened_dir(path, seen.as_str(), rights).map_err(|error| ReachError::Folder {
-            seen: seen.clone(),
+            seen: MountPoint { part: part.map(str::to_owned), path: (*seen).clone() },
             path: path.clone(),
             because: error.root_cause().to_string(),
         })?;
@@ -271,8 +290,8 @@ fn files(manifest: &Manifest, mounts: &Mounts) -> Result<WasiFilesystemCtx, Reac
 }
 
 /// Every interface of sockets has the same addresses, which the linker has checked.
-fn sockets(manifest: &Manifest) -> Option<Arc<BTreeSet<SocketAddr>>> {
-    manifest.grants.values().find_map(|grant| match grant {
+fn sockets<'a>(mut grants: impl Iterator<Item = (&'a str, &'a Grant)>) -> Option<Arc<BTreeSet<SocketAddr>>> {
+    grants.find_map(|(_, grant)| match grant {
         Grant::Sockets(sockets) => Some(Arc::new(sockets.connect.clone())),
         _ => None,
     })
@@ -315,34 +334,6 @@ mod tests {
         }
         for used in [TcpListen, TcpAccept] {
             assert!(!may("10.0.0.5:5432", used) && !may("0.0.0.0:0", used));
-        }
-    }
-
-    #[test]
-    fn a_mount_is_where_it_is_seen_and_where_it_is() {
-        let folder = |path: &str, read_only| Some(Folder { path: path.into(), read_only });
-        for (text, seen, expected) in [
-            ("/data=/srv/shop", "/data", folder("/srv/shop", false)),
-            ("/data=/srv/shop:ro", "/data", folder("/srv/shop", true)),
-            ("/=relative/folder", "/", folder("relative/folder", false)),
-            ("/data=/a=b:c", "/data", folder("/a=b:c", false)),
-            ("/data=/srv/x:ro/", "/data", folder("/srv/x:ro/", false)),
-        ] {
-            let found = mount_of(OsStr::new(text));
-            assert_eq!(found, Some((seen.parse().unwrap(), expected.unwrap())), "{text}");
-        }
-        for bad in [
-            "",
-            "/data",
-            "/data=",
-            "/data=:ro",
-            "/data=/x:rw",
-            "/data=/x:rw:ro",
-            "data=/x",
-            "/data/=/x",
-            "=/x",
-        ] {
-            assert_eq!(mount_of(OsStr::new(bad)), None, "{bad}");
         }
     }
 }

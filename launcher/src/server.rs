@@ -52,7 +52,7 @@ pub enum Phase {
     Stopped,
 }
 
-/// A runtime for one thread of a server. It has no other until somebody looks up a name.
+/// A runtime for one thread of a server. It has no other until a guest works with files.
 ///
 /// # Errors
 ///

@@ -5,8 +5,8 @@
 //!
 //! Invariants: a request that was given up (its time is over, its client left) takes its instance out of use, because a
 //! call cannot be ended alone: the other requests there finish, new ones go elsewhere. What fails in an instance ends the
-//! requests that had begun in it; those that had not begin elsewhere. A request holds its place in `concurrency`
-//! until its instance has really let go of it.
+//! requests that had begun in it, but for those that may begin again (see `again`); those that had not begun begin
+//! elsewhere. A request holds its place in `concurrency` until its instance has really let go of it.
 
 use std::future::{pending, poll_fn};
 use std::io;
@@ -28,6 +28,7 @@ use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::handler::{Prepared, Proxy};
 
+use crate::again::{Again, Left};
 use crate::app::{App, Slot};
 use crate::guest::{self, Call, Failure, Guest};
 use crate::instances::Instance;
@@ -88,7 +89,17 @@ struct Job(Arc<Mutex<Option<Begin>>>);
 struct Begin {
     call: Call,
     held: (Slot, Alive),
-    done: oneshot::Sender<()>,
+    done: oneshot::Sender<Result<(), Left>>,
+}
+
+/// Tells how a request that had begun ended: its instance failed with it, or not.
+type Done = oneshot::Receiver<Result<(), Left>>;
+
+/// Why a request has no end.
+struct Failed {
+    error: wasmtime::Error,
+    /// It had begun, in an instance that others had used as well.
+    left: Option<Left>,
 }
 
 impl Job {
@@ -102,46 +113,60 @@ impl Shared {
         Self { limits, instances: Mutex::default() }
     }
 
-    /// Runs one request in an instance that has room, or in a new one.
-    pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, call: Call) -> Guest {
+    /// Runs one request in an instance that has room, or in a new one; and once more, alone, if that instance failed
+    /// and the request may begin again.
+    pub(crate) fn start(app: Arc<App>, slot: Slot, alive: Alive, mut call: Call) -> Guest {
         Box::pin(async move {
-            let mut next = Some((call, (slot, alive)));
-            let mut failure = None;
-            for left in (0..MAX_TRIES).rev() {
-                let (Some((call, held)), Some(shared)) = (next.take(), app.shared()) else { break };
-                let (done, mut is_done) = oneshot::channel();
-                let stay = shared.enter(&app, Job(Arc::new(Mutex::new(Some(Begin { call, held, done })))));
-                let taken_back = tokio::select! {
-                    biased;
-                    done = &mut is_done => return stay.end(done.is_ok()).await,
-                    error = stay.place.failure() => {
-                        failure = Some(error);
-                        stay.job.take()
-                    }
-                    () = sleep(BEGIN_WITHIN), if left > 0 => {
-                        stay.job.take().inspect(|_| stay.place.keep_away())
-                    }
-                };
-                match taken_back {
-                    Some(Begin { call, held, .. }) => {
-                        stay.leave();
-                        next = Some((call, held));
-                    }
-                    // It had begun: it ends here, however long that takes.
-                    None => {
-                        let done = is_done.await.is_ok();
-                        return stay.end(done).await;
-                    }
-                }
+            let again = Again::of(&mut call);
+            let first = Self::run(&app, call, (slot, alive));
+            let Some(mut again) = again else { return first.await.map_err(|failed| failed.error) };
+            let Err(Failed { error, left }) = again.first(first).await else { return Ok(()) };
+            let again = left.and_then(|left| again.call(&app, left, &error));
+            let (Some((call, held)), Some(shared)) = (again, app.shared()) else { return Err(error) };
+            let Some((stay, mut done)) = shared.enter_alone(&app, call, held) else { return Err(error) };
+            tokio::select! {
+                biased;
+                done = &mut done => stay.end(done).await.map_err(|failed| failed.error),
+                // There was no room for the instance.
+                error = stay.place.failure() => Err(error),
             }
-            Err(failure.unwrap_or_else(|| wasmtime::Error::msg("no instance took it")))
         })
     }
 
-    /// Gives `job` to the first instance with room. First and not emptiest: others then stay idle and can end.
-    fn enter(&self, app: &Arc<App>, job: Job) -> Stay {
-        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
-        instances.retain(|place| !place.is_over());
+    /// Runs a request in one instance after the other, until it has begun in one.
+    async fn run(app: &Arc<App>, call: Call, held: (Slot, Alive)) -> Result<(), Failed> {
+        let mut next = Some((call, held));
+        let mut failure = None;
+        for left in (0..MAX_TRIES).rev() {
+            let (Some((call, held)), Some(shared)) = (next.take(), app.shared()) else { break };
+            let (stay, mut done) = shared.enter(app, call, held);
+            let taken_back = tokio::select! {
+                biased;
+                done = &mut done => return stay.end(done).await,
+                error = stay.place.failure() => {
+                    failure = Some(error);
+                    stay.job.take()
+                }
+                () = sleep(BEGIN_WITHIN), if left > 0 => {
+                    stay.job.take().inspect(|_| stay.place.keep_away())
+                }
+            };
+            match taken_back {
+                Some(Begin { call, held, .. }) => {
+                    stay.leave();
+                    next = Some((call, held));
+                }
+                // It had begun: it ends here, however long that takes.
+                None => return stay.end(done.await).await,
+            }
+        }
+        let error = failure.unwrap_or_else(|| wasmtime::Error::msg("no instance took it"));
+        Err(Failed { error, left: None })
+    }
+
+    /// Gives a request to the first instance with room. First and not emptiest: others then stay idle and can end.
+    fn enter(&self, app: &Arc<App>, call: Call, held: (Slot, Alive)) -> (Stay, Done) {
+        let mut instances = self.living();
         let here = thread::current().id();
         let has_room = |place: &&Arc<Place>| {
             let state = place.state();
@@ -166,9 +191,26 @@ impl Shared {
         state.served += 1;
         state.retired = state.served >= self.limits.lifetime.requests;
         drop(state);
-        // Its receiver lives as long as the instance, whose end every stay looks for.
-        let _ = place.jobs.send(job.clone());
-        Stay { place, job, whole: false }
+        Stay::begin(place, call, held)
+    }
+
+    /// Gives a request to a new instance that no other enters. `None` where the pool has no room for one.
+    fn enter_alone(&self, app: &Arc<App>, call: Call, held: (Slot, Alive)) -> Option<(Stay, Done)> {
+        let mut instances = self.living();
+        if instances.len() >= app.limits().concurrency as usize {
+            return None;
+        }
+        let place = self.open(app);
+        instances.push(Arc::clone(&place));
+        *place.state() = State { running: 1, served: 1, retired: true, idle_since: Instant::now() };
+        Some(Stay::begin(place, call, held))
+    }
+
+    /// The instances that have not ended.
+    fn living(&self) -> MutexGuard<'_, Vec<Arc<Place>>> {
+        let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        instances.retain(|place| !place.is_over());
+        instances
     }
 
     /// A new instance, in a task of its own.
@@ -344,10 +386,28 @@ struct Stay {
 }
 
 impl Stay {
+    /// Gives the request to an instance that counts it already.
+    fn begin(place: Arc<Place>, call: Call, held: (Slot, Alive)) -> (Self, Done) {
+        let (done, is_done) = oneshot::channel();
+        let job = Job(Arc::new(Mutex::new(Some(Begin { call, held, done }))));
+        // Its receiver lives as long as the instance, whose end every stay looks for.
+        let _ = place.jobs.send(job.clone());
+        (Self { place, job, whole: false }, is_done)
+    }
+
     /// The request had begun and is over: it is `done`, or the instance failed with it.
-    async fn end(mut self, done: bool) -> wasmtime::Result<()> {
-        self.whole = done;
-        if done { Ok(()) } else { Err(self.place.failure().await) }
+    async fn end(mut self, done: Result<Result<(), Left>, oneshot::Canceled>) -> Result<(), Failed> {
+        let left = match done {
+            Ok(Ok(())) => {
+                self.whole = true;
+                return Ok(());
+            }
+            Ok(Err(left)) => Some(left),
+            Err(oneshot::Canceled) => None,
+        };
+        let error = self.place.failure().await;
+        let shared = self.place.state().served > 1;
+        Err(Failed { error, left: left.filter(|_| shared) })
     }
 
     /// The request has not begun here.
@@ -372,24 +432,37 @@ impl Drop for Stay {
 /// One request in an instance, from its head to the end of its body.
 async fn handle(accessor: &Accessor<Host>, proxy: &Proxy, begin: Begin) -> wasmtime::Result<()> {
     let Begin { call: Call { id: _, request, answer, body_ended, failed }, held, done } = begin;
-    let mut unfinished = Unfinished(Some(failed));
+    let mut unfinished = Unfinished(Some((done, Left { held, body_ended, failed })));
     let prepared = accessor
         .with(|mut access| Prepared::new(access.as_context_mut(), proxy, request, Host::http_03, answer))?;
     prepared.run(accessor, pending()).await?;
-    let _ = body_ended.await;
-    unfinished.0 = None;
-    drop(held);
-    let _ = done.send(());
+    unfinished.finish().await;
     Ok(())
 }
 
-/// Says so when a request is dropped before its end: a body whose store is gone looks finished.
-struct Unfinished(Option<Arc<AtomicBool>>);
+/// A request that has begun. Dropped before its end it says so, because a body whose store is gone looks finished, and
+/// gives back what is left.
+struct Unfinished(Option<(oneshot::Sender<Result<(), Left>>, Left)>);
+
+impl Unfinished {
+    /// Waits until nobody wants more of the response's body.
+    async fn finish(&mut self) {
+        if let Some((_, left)) = &mut self.0 {
+            let _ = (&mut left.body_ended).await;
+        }
+        if let Some((done, left)) = self.0.take() {
+            drop(left);
+            let _ = done.send(Ok(()));
+        }
+    }
+}
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Some(failed) = &self.0 {
-            failed.store(true, Ordering::Release);
+        if let Some((done, left)) = self.0.take() {
+            left.failed.store(true, Ordering::Release);
+            // Nobody waits for it any more when its client is gone.
+            let _ = done.send(Err(left));
         }
     }
 }

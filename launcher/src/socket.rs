@@ -22,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::body::Pause;
 use crate::clients::Seat;
+use crate::frames::Frames;
 
 /// Pause before the socket is looked at again while bytes that nobody reads yet hide whether the client is
 /// still there.
@@ -251,10 +252,70 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// A stream whose frames are counted if it carries HTTP/2.
+struct Counted {
+    stream: Stream,
+    frames: Option<Frames>,
+}
+
+impl Counted {
+    fn wrote(&mut self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Some(frames), Poll::Ready(Ok(length))) = (&mut self.frames, &poll) {
+            frames.wrote(*length);
+        }
+        poll
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let too_many = self.frames.as_mut().is_some_and(|frames| frames.read(&buffer.filled()[before..]));
+        if too_many { Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())) } else { poll }
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.wrote(poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 /// The stream as hyper has it. A client that takes nothing of a response for too long loses it: nobody else
 /// would notice, because the response's body is not asked for more until there is room.
 pub(crate) struct ClientIo {
-    stream: TokioIo<Stream>,
+    stream: TokioIo<Counted>,
     pause: Pause,
     seat: Arc<Seat>,
     reads: u32,
@@ -263,9 +324,10 @@ pub(crate) struct ClientIo {
 }
 
 impl ClientIo {
-    /// `longest` is how long the client may take nothing.
-    pub(crate) fn new(stream: Stream, longest: Duration, seat: Arc<Seat>) -> Self {
-        Self { stream: TokioIo::new(stream), pause: Pause::new(longest), seat, reads: 0, unanswered: false }
+    /// `longest` is how long the client may take nothing; `frames` count those of HTTP/2.
+    pub(crate) fn new(stream: Stream, longest: Duration, seat: Arc<Seat>, frames: Option<Frames>) -> Self {
+        let stream = TokioIo::new(Counted { stream, frames });
+        Self { stream, pause: Pause::new(longest), seat, reads: 0, unanswered: false }
     }
 
     /// Writes the last bytes that the client gets, as far as there is room for them.

@@ -1,8 +1,8 @@
 //! Connections to the servers that an application sends requests to: made, kept and shared.
 //!
 //! Owns the pool of one grant: HTTP/1.1 connections that wait for their next request, HTTP/2 connections that many
-//! requests share, TLS by rustls with the Mozilla roots. Deliberately absent: where requests may go (see
-//! `egress`), redirects, proxies, HTTP/2 without TLS. hyper-util's client is not used: it has no limit of
+//! requests share, TLS by rustls with the Mozilla roots and the operator's. Deliberately absent: where requests may go
+//! (see `egress`), redirects, proxies, HTTP/2 without TLS. hyper-util's client is not used: it has no limit of
 //! connections, its connecting knows nothing of the request's own time-out, and it never sends again what is safe
 //! to send again.
 //!
@@ -31,6 +31,7 @@ use wadoo_signing::destination::{Host, Scheme};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::authorities::Authorities;
 use crate::body::{Held, Paced, Repeatable};
 use crate::egress::{Egress, Target};
 use crate::outgoing::Times;
@@ -56,6 +57,7 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// The connections of one grant.
 pub(crate) struct Upstreams {
     egress: Egress,
+    authorities: Option<Authorities>,
     idle_timeout: Duration,
     tls: OnceLock<TlsConnector>,
     kept: Mutex<Kept>,
@@ -93,8 +95,10 @@ enum Sender {
 }
 
 impl Upstreams {
-    pub(crate) fn new(egress: Egress) -> Self {
-        Self { egress, idle_timeout: IDLE_TIMEOUT, tls: OnceLock::new(), kept: Mutex::default() }
+    /// `authorities` are believed beside the Mozilla roots.
+    pub(crate) fn new(egress: Egress, authorities: Option<Authorities>) -> Self {
+        let (tls, kept) = (OnceLock::new(), Mutex::default());
+        Self { egress, authorities, idle_timeout: IDLE_TIMEOUT, tls, kept }
     }
 
     /// The target of a request, if it may be sent there.
@@ -248,7 +252,7 @@ impl Upstreams {
         if target.scheme == Scheme::Http {
             return http_1(stream).await;
         }
-        let connector = self.tls.get_or_init(tls);
+        let connector = self.tls.get_or_init(|| tls(self.authorities.as_ref()));
         let stream = connector.connect(server_name(&target.host)?, stream).await.map_err(Error::Tls)?;
         let is_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         if is_http_2 { http_2(stream).await } else { http_1(stream).await }
@@ -411,8 +415,12 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Error> {
 }
 
 /// Made at the first use: 140 root certificates are not free, and most applications never need them.
-fn tls() -> TlsConnector {
-    trusting(rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+fn tls(authorities: Option<&Authorities>) -> TlsConnector {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(authorities) = authorities {
+        authorities.join(&mut roots);
+    }
+    trusting(roots)
 }
 
 fn trusting(roots: rustls::RootCertStore) -> TlsConnector {

@@ -5,7 +5,8 @@ mod guest;
 use std::collections::{BTreeMap, BTreeSet};
 
 use wadoo_launcher::command::{Command, RunError};
-use wadoo_launcher::reach::{Mounts, Reach};
+use wadoo_launcher::mounts::Mounts;
+use wadoo_launcher::reach::Reach;
 use wadoo_signing::manifest::{
     EnvironmentGrant, FilesystemGrant, Grant, Manifest, OutgoingHttp, SocketsGrant, Trigger,
 };
@@ -99,7 +100,8 @@ fn versions_of_one_interface_cannot_have_different_grants() {
 fn run(arguments: &[&str]) -> Result<u8, RunError> {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let reach = Reach::of(&guest::manifest(Trigger::Command02, BTreeSet::new()), &Mounts::new()).unwrap();
+    let reach =
+        Reach::of(&guest::manifest(Trigger::Command02, BTreeSet::new()), &Mounts::new(), None).unwrap();
     runtime.block_on(command(|manifest| manifest.limits.timeout_ms = Some(1000)).run(&arguments, &reach))
 }
 

@@ -21,7 +21,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -210,6 +210,22 @@ async fn a_response_that_nobody_takes_is_cut_and_its_connection_is_not() {
     assert_healthy(&mut client).await;
     let cut = timeout(PATIENCE, flood.into_body().collect()).await.expect("in time");
     assert!(cut.is_err(), "it must not look finished");
+    drain(running);
+}
+
+/// Priorities of a stream that does not exist: hyper reads and ignores them, and h2 has no limit for them.
+#[tokio::test]
+async fn frames_that_ask_for_nothing_end_their_connection_and_no_other() {
+    const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const PRIORITY: &[u8] = b"\0\0\x05\x02\0\0\0\0\x01\0\0\0\0\x01";
+    let running = place_02(|_| {}).start();
+    let mut other = http2(&running).await;
+    assert_healthy(&mut other).await;
+    let mut stream = TcpStream::connect(running.address()).await.unwrap();
+    stream.write_all(&[OPENING, &PRIORITY.repeat(1000)].concat()).await.unwrap();
+    // Closed, or reset where something was not read any more.
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.expect("the connection ends");
+    assert_healthy(&mut other).await;
     drain(running);
 }
 

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use wadoo_launcher::app::{App, LinkedApp, StartError};
 use wadoo_launcher::limits::ConnectionLimits;
 use wadoo_launcher::listen::Bound;
-use wadoo_launcher::reach::{Mounts, Reach};
+use wadoo_launcher::mounts::Mounts;
+use wadoo_launcher::reach::Reach;
 use wadoo_launcher::server::{Drained, Phase, Server, Switch};
 use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
 use wadoo_signing::report::{Exit, Report};
@@ -63,7 +64,7 @@ fn try_app(
     manifest.imports = guest::imports(&component_for_names);
     adjust(&mut manifest);
     let (engine, component) = guest::load(&manifest, component);
-    let reach = Reach::of(&manifest, &Mounts::new()).expect("no mounts");
+    let reach = Reach::of(&manifest, &Mounts::new(), None).expect("no mounts");
     LinkedApp::new(engine, &component, manifest)?.start(reach)
 }
 

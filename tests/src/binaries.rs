@@ -3,7 +3,6 @@
 //! `cargo test --workspace` unites the features of all packages, so the `launcher` that it leaves behind
 //! has the composer's compiler in it. The one tested here is built by itself, as a user would build it.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -45,20 +44,29 @@ fn build(package: &str, binary: &str) -> PathBuf {
         .map(|(path, _)| PathBuf::from(path))
         .find(|path| path.file_name().is_some_and(|name| name == binary))
         .unwrap_or_else(|| panic!("cargo names no executable `{binary}`"));
-    let inode = std::fs::metadata(&built).expect("the binary is there").ino();
-    let folder = built.parent().expect("a binary is in a folder").join("under-test").join(inode.to_string());
+    let links = built.parent().expect("a binary is in a folder").join("under-test");
+    remove_stale(&links);
+    let folder = links.join(std::process::id().to_string());
     std::fs::create_dir_all(&folder).expect("the target folder is writable");
     let link = folder.join(binary);
-    // A parallel test may have been faster.
-    if let Err(error) = std::fs::hard_link(&built, &link) {
-        assert_eq!(
-            error.kind(),
-            std::io::ErrorKind::AlreadyExists,
-            "cannot link {}: {error}",
-            link.display()
-        );
-    }
+    // One may be there of an earlier process with the same number.
+    let _ = std::fs::remove_file(&link);
+    std::fs::hard_link(&built, &link)
+        .unwrap_or_else(|error| panic!("cannot link {}: {error}", link.display()));
     link
+}
+
+/// Removes the links of processes that are gone. A link costs nothing until a new build replaces what it leads to; from
+/// then on it keeps the old binary.
+fn remove_stale(links: &Path) {
+    let Ok(folders) = std::fs::read_dir(links) else { return };
+    for folder in folders.flatten() {
+        let process = folder.file_name().into_string().ok().and_then(|name| name.parse::<u32>().ok());
+        if process.is_none_or(|process| !Path::new("/proc").join(process.to_string()).exists()) {
+            // A parallel test may have been faster.
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
 }
 
 /// A command of `binary` that sees nothing of the tester's own keys, trust or configuration.

@@ -51,7 +51,7 @@ impl Server {
         let lines = read_lines(child.stdout.take().expect("stdout is piped"));
         loop {
             match lines.recv_timeout(READY_WITHIN) {
-                Ok(line) if line.starts_with("serving ") => {
+                Ok(line) if line.starts_with("serving ") || line.contains("\"event\":\"ready\"") => {
                     let address = address_in(&line);
                     return Self { child, lines, ready: line, address };
                 }
@@ -220,7 +220,7 @@ fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
 fn address_in(ready: &str) -> SocketAddr {
     ready
         .split_once("http://")
-        .and_then(|(_, rest)| rest.split(' ').next())
+        .and_then(|(_, rest)| rest.split([' ', '"']).next())
         .and_then(|address| address.parse().ok())
         .unwrap_or_else(|| panic!("no address in `{ready}`"))
 }

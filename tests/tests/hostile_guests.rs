@@ -1,11 +1,11 @@
-//! Every misdeed of a guest in the short form: good requests to the same application get every answer, each misdeed gets
-//! the answer that it must, and the launcher holds nothing of it when it is over. How fast the answers were is printed by
+//! Every misdeed of a guest in the short form: good requests to the same application and to another get every answer, each
+//! misdeed gets the answer that it must, and the launcher holds nothing of it when it is over. How fast the answers were is printed by
 //! `hostile-guests`.
 
 use std::time::{Duration, Instant};
 
 use wadoo_tests::hostile::meter::Most;
-use wadoo_tests::misdeeds::{self, MODES};
+use wadoo_tests::misdeeds::{self, MODES, NEIGHBOUR};
 use wadoo_tests::scratch::Scratch;
 
 /// In KiB: 14 instances of 16 MiB with 32 MiB for what the host holds on their behalf, and the launcher.
@@ -16,11 +16,13 @@ const SETTLE: Duration = Duration::from_secs(40);
 
 #[test]
 fn good_requests_notice_nothing() {
+    let beside = Scratch::new();
+    let neighbour = NEIGHBOUR.start(&beside, None, "2s");
     for mode in MODES {
         let scratch = Scratch::new();
         let server = mode.start(&scratch, None, "2s");
         let first = Most::now(server.id());
-        let outcome = misdeeds::run(&server, 2);
+        let outcome = misdeeds::run(&server, &neighbour, 2);
         assert_eq!(outcome.failures(mode), [""; 0], "{mode}\n{outcome}");
         assert_eq!(outcome.surprises(mode), [""; 0], "{mode}\n{outcome}");
         assert!(outcome.most.memory <= MAX_MEMORY, "{mode}\n{outcome}");

@@ -1,12 +1,14 @@
 //! How requests share instances: a guest that counts its requests shows it, and one that misbehaves what it costs the
 //! others.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
 use wadoo_tests::binaries::workspace;
 use wadoo_tests::scratch::Scratch;
-use wadoo_tests::server::Server;
+use wadoo_tests::server::{Answer, Server};
 
 /// The two guests with the same paths.
 const GUESTS: [&str; 2] = ["hostile-02", "hostile-03"];
@@ -41,19 +43,18 @@ fn count(server: &Server) -> u32 {
     String::from_utf8(answer.body).unwrap().trim().parse().unwrap()
 }
 
-/// Sends a request from a thread of its own, and waits until it is on its way.
-fn start(server: &Server, path: &'static str) -> thread::JoinHandle<u16> {
-    let address = server.address;
-    let handle = thread::spawn(move || {
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
-        std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
-        text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
-    });
+/// Sends a request, and waits until it is on its way.
+fn begin(server: &Server, method: &str, path: &str) -> TcpStream {
+    let mut stream = server.connect();
+    write!(stream, "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
     thread::sleep(Duration::from_millis(300));
-    handle
+    stream
+}
+
+/// Sends a request, and reads its answer on a thread of its own.
+fn start(server: &Server, path: &str) -> thread::JoinHandle<u16> {
+    let stream = begin(server, "GET", path);
+    thread::spawn(move || Answer::read(stream, false).status)
 }
 
 #[test]
@@ -144,28 +145,45 @@ fn threads_share_an_instance_where_there_is_room_for_no_other() {
     let server = serve_on("2", &scratch, "hostile-03", "reuse = \"concurrent\"", "concurrency = 1");
     assert_eq!(count(&server), 1);
     // While a connection is held, the next is served on the second thread.
-    let held = std::net::TcpStream::connect(server.address).unwrap();
+    let held = TcpStream::connect(server.address).unwrap();
     assert_eq!(count(&server), 2);
     drop(held);
 
     let server = serve_on("2", &scratch, "hostile-03", "reuse = \"concurrent\"", "concurrency = 2");
     assert_eq!(count(&server), 1);
-    let held = std::net::TcpStream::connect(server.address).unwrap();
+    let held = TcpStream::connect(server.address).unwrap();
     assert_eq!(count(&server), 1, "the second thread has one of its own");
     drop(held);
 }
 
 #[test]
-fn a_trap_takes_with_it_what_shares_its_instance_and_nothing_else() {
+fn a_trap_takes_with_it_what_shares_its_instance_and_cannot_begin_again() {
     let scratch = Scratch::new();
-    let server = serve(&scratch, "hostile-03", "reuse = \"concurrent\"\nmax-concurrent = 2", "");
-    let beside = start(&server, "/sleep?ms=20000");
-    let elsewhere = [start(&server, "/sleep?ms=4000"), start(&server, "/sleep?ms=3000")];
-    // `beside` and the first of `elsewhere` share the first instance, the other has the second one with this.
+    let server = serve(&scratch, "hostile-03", "reuse = \"concurrent\"\nmax-concurrent = 3", "");
+    let streams = ["GET", "POST"].map(|method| begin(&server, method, "/sleep?ms=3000"));
+    // The third in the instance.
     assert_eq!(server.get("/trap").status, 500);
-    assert_eq!(elsewhere.map(|handle| handle.join().unwrap()), [200, 500]);
-    drop(beside);
+    let answers = streams.map(|stream| Answer::read(stream, false).status);
+    assert_eq!(answers, [200, 500], "nobody knows what was done for the second");
     assert_eq!(server.get("/ok").status, 200);
+    let finished = server.stop();
+    let lines = finished.stderr.lines().filter(|line| line.contains("begins again alone")).count();
+    // The GET, and the one that trapped.
+    assert_eq!(lines, 2, "{}", finished.stderr);
+}
+
+/// A request that ends the instance it is in ends no other when it begins again.
+#[test]
+fn what_began_again_shares_its_instance_with_nobody() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, "hostile-03", "reuse = \"concurrent\"", "");
+    assert_eq!(count(&server), 1);
+    assert_eq!(server.get("/trap").status, 500);
+    assert_eq!([count(&server), count(&server)], [1, 2]);
+    let first = begin(&server, "GET", "/sleep?ms=2000");
+    assert_eq!(server.get("/trap").status, 500);
+    assert_eq!(count(&server), 1, "the one that sleeps again has an instance of its own");
+    assert_eq!(Answer::read(first, false).status, 200);
 }
 
 #[test]

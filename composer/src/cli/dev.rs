@@ -13,15 +13,16 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tokio::runtime::Handle;
 use wadoo_launcher::app::{App, LinkedApp};
+use wadoo_launcher::authorities::Authorities;
 use wadoo_launcher::limits::ConnectionLimits;
 use wadoo_launcher::listen::Bound;
+use wadoo_launcher::mounts::{self, Folder, MountPoint, Mounts};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
-use wadoo_launcher::reach::{self, Folder, Mounts, Reach};
+use wadoo_launcher::reach::Reach;
 use wadoo_launcher::server::{self, Server, Switch};
 use wadoo_launcher::{engine, load, log};
 use wadoo_signing::key::SigningKey;
 use wadoo_signing::manifest::{Manifest, Trigger};
-use wadoo_signing::mount::MountPath;
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report, shell};
 use wadoo_signing::trust::TrustStore;
@@ -47,11 +48,14 @@ pub(crate) struct Arguments {
     /// Give the application the folder that its recipe mounts at SEEN; `:ro` never lets it write there. Once for
     /// each.
     #[arg(long, value_name = "SEEN=FOLDER[:ro]", value_parser = OsStringValueParser::new().try_map(mount))]
-    mount: Vec<(MountPath, Folder)>,
+    mount: Vec<(MountPoint, Folder)>,
+    /// Certificates, in PEM, of authorities that outgoing HTTPS requests believe beside the public ones.
+    #[arg(long, value_name = "FILE")]
+    egress_ca: Option<PathBuf>,
 }
 
-fn mount(text: OsString) -> Result<(MountPath, Folder), String> {
-    reach::mount_of(&text).ok_or_else(|| format!("expected {}", reach::MOUNT_SYNTAX))
+fn mount(text: OsString) -> Result<(MountPoint, Folder), String> {
+    mounts::mount_of(&text).ok_or_else(|| format!("expected {}", mounts::MOUNT_SYNTAX))
 }
 
 pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
@@ -70,7 +74,9 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
             return Err(vec![Report::new(Exit::Usage, format!("`--mount` is given twice for `{seen}`"))]);
         }
     }
-    let session = Session::start(arguments.recipe.file(), folder.path(), mounts, talk)?;
+    let authorities = arguments.egress_ca.as_deref().map(Authorities::load).transpose();
+    let authorities = authorities.map_err(|error| vec![Report::from(error)])?;
+    let session = Session::start(arguments.recipe.file(), folder.path(), (mounts, authorities), talk)?;
     // Watched before it is composed, so that no change between the two is missed; told after, because what is
     // wrong with the recipe explains itself better.
     let watch = Watch::start(&session.inputs());
@@ -121,16 +127,22 @@ struct Session {
     recipe: PathBuf,
     folder: PathBuf,
     mounts: Mounts,
+    authorities: Option<Authorities>,
     signers: Signers,
 }
 
 impl Session {
-    fn start(recipe: PathBuf, folder: &Path, mounts: Mounts, talk: &Talk) -> Result<Self, Vec<Report>> {
+    fn start(
+        recipe: PathBuf,
+        folder: &Path,
+        (mounts, authorities): (Mounts, Option<Authorities>),
+        talk: &Talk,
+    ) -> Result<Self, Vec<Report>> {
         let signers = keys::development().map_err(|report| vec![report])?;
         if let Some(file) = &signers.made {
             talk.say(&format!("made a development key: {}", file.display()));
         }
-        Ok(Self { recipe, folder: folder.to_owned(), mounts, signers })
+        Ok(Self { recipe, folder: folder.to_owned(), mounts, authorities, signers })
     }
 
     /// The recipe and its parts, as far as the recipe can be read.
@@ -179,7 +191,7 @@ impl Session {
                 .because(error.root_cause().to_string())
         })?;
         let component = load::load(&serving.engine, &artifact)?;
-        let reach = Reach::of(&manifest, &self.mounts)?;
+        let reach = Reach::of(&manifest, &self.mounts, self.authorities.as_ref())?;
         Ok((LinkedApp::new(serving.engine, &component, manifest.clone())?.start(reach)?, manifest))
     }
 

@@ -19,6 +19,7 @@ fn options(artifact: &str) -> Options {
         drain: DEFAULT_DRAIN,
         threads: None,
         mounts: Mounts::new(),
+        authorities: None,
         log: Format::Text,
         map_in_place: false,
         timings: false,
@@ -33,14 +34,15 @@ fn options_stand_before_or_after_the_artifact() {
         drain: Duration::from_millis(500),
         threads: NonZeroUsize::new(3),
         log: Format::Json,
+        authorities: Some("ca".into()),
         map_in_place: true,
         timings: true,
         ..options("a.cwasm")
     };
     for line in [
-        "--addr 0.0.0.0:80 --timings --log json --trust keys --drain 500ms --threads 3 --map-in-place a.cwasm",
-        "a.cwasm --addr=0.0.0.0:80 --log=json --trust=keys --drain=500ms --threads=3 --map-in-place --timings",
-        "--trust keys a.cwasm --log json --timings --map-in-place --drain 500ms --threads 3 --addr 0.0.0.0:80",
+        "--addr 0.0.0.0:80 --egress-ca ca --timings --log json --trust keys --drain 500ms --threads 3 --map-in-place a.cwasm",
+        "a.cwasm --egress-ca=ca --addr=0.0.0.0:80 --log=json --trust=keys --drain=500ms --threads=3 --map-in-place --timings",
+        "--trust keys a.cwasm --egress-ca ca --log json --timings --map-in-place --drain 500ms --threads 3 --addr 0.0.0.0:80",
     ] {
         assert_eq!(ask(line), Ok(Request::Run(expected.clone(), vec![])), "{line}");
     }

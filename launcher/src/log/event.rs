@@ -56,6 +56,8 @@ pub enum Kind {
     RequestFailed,
     /// A request was ended by a limit while the application was at it.
     RequestStopped,
+    /// The instance that a request shared failed, and the request begins again elsewhere.
+    RequestAgain,
     /// A line that a guest printed.
     Output,
     /// Lines were dropped.
@@ -90,6 +92,7 @@ impl Kind {
             | Self::Cut
             | Self::RequestRefused
             | Self::RequestStopped
+            | Self::RequestAgain
             | Self::Lost => Level::Warn,
             Self::Accept | Self::RequestFailed | Self::Error => Level::Error,
         }

@@ -41,7 +41,9 @@ impl Class {
     pub(super) fn of(kind: Kind) -> Self {
         match kind {
             Kind::Output => Self::Guest,
-            Kind::RequestRefused | Kind::RequestFailed | Kind::RequestStopped => Self::Request,
+            Kind::RequestRefused | Kind::RequestFailed | Kind::RequestStopped | Kind::RequestAgain => {
+                Self::Request
+            }
             Kind::Ready
             | Kind::Timing
             | Kind::InPlace

@@ -62,7 +62,7 @@ async fn patient(mut stream: TcpStream) {
 
 fn upstreams(hosts: &[String]) -> Upstreams {
     let hosts = hosts.iter().map(|host| host.parse().expect("a destination")).collect();
-    Upstreams::new(Egress::new(OutgoingHttp { hosts, ..OutgoingHttp::default() }))
+    Upstreams::new(Egress::new(OutgoingHttp { hosts, ..OutgoingHttp::default() }), None)
 }
 
 fn pool(address: SocketAddr) -> Arc<Upstreams> {

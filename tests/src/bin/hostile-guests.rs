@@ -1,5 +1,5 @@
-//! Has guests misbehave in every way that we know, beside good requests to the same application, and prints what was
-//! sent, what came back and what survived.
+//! Has guests misbehave in every way that we know, beside good requests to the same application and to another one, and
+//! prints what was sent, what came back and what survived.
 //!
 //! `cargo run -p wadoo-tests --bin hostile-guests -- [--long] [--launcher FILE] [NAME…]`
 //!
@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use wadoo_tests::misdeeds::{self, MODES, Mode};
+use wadoo_tests::misdeeds::{self, MODES, Mode, NEIGHBOUR};
 use wadoo_tests::scratch::Scratch;
 
 /// Times that each misdeed is asked for in each mode, and how long one may last: 100 000 requests in the long form.
@@ -35,11 +35,13 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let (mut failures, mut surprises) = (0, 0);
+    let beside = Scratch::new();
+    let neighbour = NEIGHBOUR.start(&beside, launcher.as_deref(), timeout);
     for mode in MODES.into_iter().filter(is_named) {
         let scratch = Scratch::new();
         let server = mode.start(&scratch, launcher.as_deref(), timeout);
         println!("{mode}");
-        let outcome = misdeeds::run(&server, rounds);
+        let outcome = misdeeds::run(&server, &neighbour, rounds);
         println!("{outcome}");
         for surprise in outcome.surprises(mode) {
             println!("    not as expected: {surprise}");

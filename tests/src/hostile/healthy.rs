@@ -1,5 +1,6 @@
 //! The healthy client: one connection that is kept, and one that is made anew for each request.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -84,10 +85,11 @@ impl fmt::Display for Answers {
         if self.again > 0 {
             write!(f, ", {} sent again", self.again)?;
         }
-        match self.failures.first() {
-            Some(first) => write!(f, ", the first failure: {first}"),
-            None => Ok(()),
+        let mut kinds = BTreeMap::<_, usize>::new();
+        for failure in &self.failures {
+            *kinds.entry(failure).or_default() += 1;
         }
+        kinds.iter().try_for_each(|(failure, count)| write!(f, "; {count} × {failure}"))
     }
 }
 
