@@ -266,8 +266,8 @@ impl Title {
 
     fn failed_when(&self, when: &str, error: &wasmtime::Error) {
         let failure = Failure::of(error);
-        let Failure { because, place } = match &self.app {
-            Some(app) => failure.within(app.manifest()),
+        let Failure { because, place, .. } = match &self.app {
+            Some(app) => failure.within(app.manifest(), app.lines()),
             None => failure,
         };
         self.event(Kind::RequestFailed, format!("{when}: {because}")).trap(place.as_ref()).say();
