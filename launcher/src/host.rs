@@ -63,6 +63,13 @@ impl Host {
         }
     }
 
+    /// Nothing runs any more that could end a line.
+    pub(crate) fn printed(&self) {
+        if let Some(output) = &self.output {
+            output.end();
+        }
+    }
+
     /// A store around this data, with every limit set. A guest in it yields at each tick of the epoch.
     pub(crate) fn into_store(self, engine: &Engine, limits: &Limits) -> Store<Self> {
         let mut store = Store::new(engine, self);
