@@ -1,10 +1,10 @@
 //! The line programs of one core module: rows of code offset, file and line.
 //!
 //! Owns everything that speaks DWARF. Its bytes are a guest's, and may say anything: each program and each table of
-//! abbreviations is read once and ends where the next begins, so that reading takes time by the length of the sections,
-//! whatever they say.
+//! abbreviations is read once and ends where the next begins, and what is kept of them has limits, so that reading takes
+//! time and memory by the length of the sections, whatever they say.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use gimli::{
     AttributeValue, DebugAbbrev, DebugAbbrevOffset, DebugInfo, DebugLine, DebugLineOffset, EndianSlice,
     LineProgramHeader, LittleEndian, UnitHeader,
 };
-use wadoo_signing::lines::{LineTableError, MAX_PATH, MAX_ROWS};
+use wadoo_signing::lines::{LineTableError, MAX_FILES, MAX_PATH, MAX_ROWS};
 
 use super::path;
 
@@ -20,6 +20,9 @@ type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// Addresses of WebAssembly with 32-bit memories.
 const ADDRESS_SIZE: u8 = 4;
+
+/// Attributes of a unit: compilers write about a dozen.
+const MAX_ATTRIBUTES: usize = 64;
 
 /// The sections of a module that lines are read from; those that it does not have are empty.
 #[derive(Debug, Default)]
@@ -47,6 +50,10 @@ pub(super) struct Found {
     pub(super) sequences: Vec<Sequence>,
     /// Why some of it could not be read.
     pub(super) broken: Option<String>,
+    /// Rows of all sequences.
+    rows: usize,
+    /// The paths that they name.
+    paths: HashSet<Rc<str>>,
 }
 
 /// Reads every line program, and keeps the sequences that `wanted` says yes to by where they begin and end.
@@ -56,18 +63,15 @@ pub(super) fn read(sections: &Sections<'_>, wanted: impl Fn(Range<u64>) -> bool)
         found.broken = Some(error.to_string());
         BTreeMap::new()
     });
-    let (mut at, mut rows) = (0, 0);
+    let mut at = 0;
     while let Some(end) = end_of_unit(sections.line, at) {
         let folder = folders.get(&at).copied().unwrap_or_default();
-        let known = found.sequences.len();
-        if let Err(error) = program(sections, at..end, folder, &wanted, &mut found.sequences) {
+        if let Err(error) = found.program(sections, at..end, folder, &wanted) {
             found.broken = Some(error.to_string());
         }
-        rows += found.sequences[known..].iter().map(Vec::len).sum::<usize>();
-        if rows > MAX_ROWS {
+        if found.rows > MAX_ROWS {
             // No table would hold them, and memory might not.
             found.broken = Some(LineTableError::TooMany { what: "rows", most: MAX_ROWS }.to_string());
-            found.sequences.truncate(known);
             return found;
         }
         at = end;
@@ -107,7 +111,12 @@ fn folders<'a>(sections: &Sections<'a>) -> gimli::Result<BTreeMap<usize, Slice<'
         }
     }
     let folder = |header: &UnitHeader<Slice<'a>>| {
-        let mut entries = header.entries(abbreviations.get(&header.debug_abbrev_offset().0)?);
+        let table = abbreviations.get(&header.debug_abbrev_offset().0)?;
+        let abbreviation = header.entries_raw(table, None).ok()?.read_abbreviation().ok()??;
+        if abbreviation.attributes().len() > MAX_ATTRIBUTES {
+            return None;
+        }
+        let mut entries = header.entries(table);
         let root = entries.next_dfs().ok()??;
         let AttributeValue::DebugLineRef(program) = root.attr_value(gimli::DW_AT_stmt_list)? else {
             return None;
@@ -117,47 +126,63 @@ fn folders<'a>(sections: &Sections<'a>) -> gimli::Result<BTreeMap<usize, Slice<'
     Ok(headers.iter().filter_map(folder).collect())
 }
 
-fn program<'a>(
-    sections: &Sections<'a>,
-    range: Range<usize>,
-    folder: Slice<'a>,
-    wanted: &impl Fn(Range<u64>) -> bool,
-    sequences: &mut Vec<Sequence>,
-) -> gimli::Result<()> {
-    let lines = DebugLine::new(&sections.line[..range.end], LittleEndian);
-    let program = lines.program(DebugLineOffset(range.start), ADDRESS_SIZE, Some(folder), None)?;
-    let mut files: HashMap<u64, Option<Rc<str>>> = HashMap::new();
-    let mut sequence = Sequence::new();
-    let mut rows = program.rows();
-    while let Some((header, row)) = rows.next_row()? {
-        let offset = row.address();
-        // What is left of a sequence whose end was taken away with its function, or of one that nobody could hold.
-        if sequence.last().is_some_and(|last| last.offset > offset) || sequence.len() > MAX_ROWS {
-            sequence.clear();
-        }
-        let place = row.line().filter(|_| !row.end_sequence()).and_then(|line| {
-            let number = row.file_index();
-            let file = files.entry(number).or_insert_with(|| file(sections, header, number));
-            Some((file.clone()?, u32::try_from(line.get()).ok()?))
-        });
-        match sequence.last_mut() {
-            // Of several rows for one place, the last counts.
-            Some(last) if last.offset == offset => last.place = place,
-            Some(last) if last.place == place && !row.end_sequence() => {}
-            _ => sequence.push(Row { offset, place }),
-        }
-        if row.end_sequence() {
-            let whole = std::mem::take(&mut sequence);
-            if whole.first().is_some_and(|first| wanted(first.offset..offset)) {
-                sequences.push(whole);
+impl Found {
+    /// Reads one program, of a unit that was compiled in `folder`.
+    fn program<'a>(
+        &mut self,
+        sections: &Sections<'a>,
+        range: Range<usize>,
+        folder: Slice<'a>,
+        wanted: &impl Fn(Range<u64>) -> bool,
+    ) -> gimli::Result<()> {
+        let lines = DebugLine::new(&sections.line[..range.end], LittleEndian);
+        let program = lines.program(DebugLineOffset(range.start), ADDRESS_SIZE, Some(folder), None)?;
+        let mut files: HashMap<u64, Option<Rc<str>>> = HashMap::new();
+        let mut sequence = Sequence::new();
+        let mut rows = program.rows();
+        while let Some((header, row)) = rows.next_row()? {
+            let offset = row.address();
+            // What is left of a sequence whose end was taken away with its function, or of one that nobody could hold.
+            if sequence.last().is_some_and(|last| last.offset > offset) || sequence.len() > MAX_ROWS {
+                sequence.clear();
+            }
+            let place = row.line().filter(|_| !row.end_sequence()).and_then(|line| {
+                let number = row.file_index();
+                let file = files.entry(number).or_insert_with(|| self.path(file(sections, header, number)?));
+                Some((file.clone()?, u32::try_from(line.get()).ok()?))
+            });
+            match sequence.last_mut() {
+                // Of several rows for one place, the last counts.
+                Some(last) if last.offset == offset => last.place = place,
+                Some(last) if last.place == place && !row.end_sequence() => {}
+                _ => sequence.push(Row { offset, place }),
+            }
+            if row.end_sequence() {
+                let whole = std::mem::take(&mut sequence);
+                if whole.first().is_some_and(|first| wanted(first.offset..offset)) {
+                    self.rows += whole.len();
+                    self.sequences.push(whole);
+                }
+                if self.rows > MAX_ROWS {
+                    return Ok(());
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// One and the same text for the same path; none for more of them than a table may name.
+    fn path(&mut self, path: String) -> Option<Rc<str>> {
+        if let Some(known) = self.paths.get(path.as_str()) {
+            return Some(Rc::clone(known));
+        }
+        let path: Rc<str> = path.into();
+        (self.paths.len() < MAX_FILES && self.paths.insert(Rc::clone(&path))).then_some(path)
+    }
 }
 
 /// The path of a file, by its number in a program.
-fn file<'a>(sections: &Sections<'a>, header: &LineProgramHeader<Slice<'a>>, number: u64) -> Option<Rc<str>> {
+fn file<'a>(sections: &Sections<'a>, header: &LineProgramHeader<Slice<'a>>, number: u64) -> Option<String> {
     let file = header.file(number)?;
     let part = |value| Some(text(sections, value)?.to_string_lossy().into_owned());
     let name = part(file.path_name())?;
@@ -167,7 +192,7 @@ fn file<'a>(sections: &Sections<'a>, header: &LineProgramHeader<Slice<'a>>, numb
         index => part(header.directory(index)?)?,
     };
     let told = path::told(&compiled_in, &directory, &name);
-    (!told.is_empty() && told.len() <= MAX_PATH).then(|| told.into())
+    (!told.is_empty() && told.len() <= MAX_PATH).then_some(told)
 }
 
 /// A text where it stands, up to its end; `None` where it is longer than any path.

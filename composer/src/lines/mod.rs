@@ -12,7 +12,7 @@ mod path;
 
 use std::ops::Range;
 
-use wadoo_signing::lines::{LineTable, LineTableError, SourceLine};
+use wadoo_signing::lines::{LineTable, LineTableError, MAX_ROWS, SourceLine};
 use wadoo_signing::manifest::PartSpan;
 use wasmparser::{Encoding, Parser, Payload};
 
@@ -41,6 +41,10 @@ pub fn read(component: &[u8], parts: &[PartSpan]) -> Lines {
             notes.push(format!("some traps in {names} will be told without their source line: {because}"));
         }
         rows.extend(module.rows(found.sequences));
+        if rows.len() > MAX_ROWS {
+            // More of them would only take memory.
+            break;
+        }
     }
     let table = encode(&rows).unwrap_or_else(|error| {
         notes.push(format!("traps will be told without source lines: their table is left out, {error}"));
@@ -51,6 +55,9 @@ pub fn read(component: &[u8], parts: &[PartSpan]) -> Lines {
 
 /// The attachment of `rows`, by offset in the component.
 fn encode(rows: &[Row]) -> Result<Option<Vec<u8>>, LineTableError> {
+    if rows.len() > MAX_ROWS {
+        return Err(LineTableError::TooMany { what: "rows", most: MAX_ROWS });
+    }
     let rows = rows.iter().map(|Row { offset, place }| {
         let line = place.as_ref().map(|(file, line)| SourceLine { file, line: *line });
         // A component is shorter (`inputs::MAX_COMPONENT_SIZE`).

@@ -45,9 +45,8 @@ fn loads(component: &[u8]) -> Vec<u64> {
     for payload in Parser::new(0).parse_all(component) {
         if let Payload::CodeSectionEntry(body) = payload.expect("it is valid") {
             for operator in body.get_operators_reader().expect("operators").into_iter_with_offsets() {
-                match operator.expect("an operator") {
-                    (wasmparser::Operator::I32Load { .. }, offset) => found.push(offset as u64),
-                    _ => {}
+                if let (wasmparser::Operator::I32Load { .. }, offset) = operator.expect("an operator") {
+                    found.push(offset);
                 }
             }
         }
