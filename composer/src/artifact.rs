@@ -7,9 +7,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use wadoo_launcher::open::{SPLIT_ENVELOPE, SPLIT_PAYLOAD};
+use wadoo_launcher::open::{SPLIT_ENVELOPE, SPLIT_PAYLOAD, split_attachment};
 use wadoo_signing::envelope::{Envelope, MAX_ENVELOPE_SIZE};
-use wadoo_signing::framing::{Attachment, Layout, MAX_FILE_SIZE};
+use wadoo_signing::framing::{Attachment, Layout, MAX_ATTACHMENTS, MAX_ATTACHMENTS_SIZE, MAX_FILE_SIZE};
 use wadoo_signing::manifest::PayloadDigests;
 use wadoo_signing::regular;
 use wadoo_signing::report::{Exit, Report, system_words};
@@ -68,31 +68,24 @@ impl Parts {
         Ok(Self { payload: read(0, layout.payload)?, envelope, attachments })
     }
 
-    /// The split form: a folder with the payload and the envelope.
+    /// The split form: a folder with the payload, the envelope and the attachments.
     fn read_split(folder: &Path) -> Result<Self, Report> {
-        let read = |name: &str, limit: u64| -> Result<Vec<u8>, Report> {
-            let path = folder.join(name);
-            let failed = |because: String| {
-                Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display()))
-                    .because(because)
-                    .hint("name an artifact, or a folder that `wadoo extract --split` wrote")
-            };
-            let (mut file, metadata) = regular::open(&path).map_err(|error| failed(system_words(&error)))?;
-            if metadata.len() > limit {
-                return Err(failed(format!(
-                    "it has {} bytes, more than the limit of {limit}",
-                    metadata.len()
-                )));
-            }
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(|error| failed(system_words(&error)))?;
-            Ok(bytes)
-        };
-        let envelope = Envelope::decode(&read(SPLIT_ENVELOPE, MAX_ENVELOPE_SIZE)?).map_err(|error| {
+        let refused = |error: &dyn std::fmt::Display| {
             Report::new(Exit::NotTrusted, format!("cannot take `{}` apart", folder.display()))
                 .because(error.to_string())
-        })?;
-        Ok(Self { payload: read(SPLIT_PAYLOAD, MAX_FILE_SIZE)?, envelope, attachments: Vec::new() })
+        };
+        let envelope = Envelope::decode(&read_part(folder, SPLIT_ENVELOPE, MAX_ENVELOPE_SIZE)?)
+            .map_err(|error| refused(&error))?;
+        let mut attachments = Vec::new();
+        if folder.join(split_attachment(0)).exists() {
+            // What each is, only the statement says.
+            let statement = Statement::decode(envelope.statement()).map_err(|error| refused(&error))?;
+            for (index, info) in statement.manifest.attachments.iter().enumerate().take(MAX_ATTACHMENTS) {
+                let bytes = read_part(folder, &split_attachment(index), MAX_ATTACHMENTS_SIZE)?;
+                attachments.push(Attachment { kind: info.kind, bytes });
+            }
+        }
+        Ok(Self { payload: read_part(folder, SPLIT_PAYLOAD, MAX_FILE_SIZE)?, envelope, attachments })
     }
 
     /// Whether the payload is the one that the statement describes.
@@ -106,6 +99,23 @@ impl Parts {
             false => Err("its payload is not the one that its statement describes"),
         }
     }
+}
+
+/// A file of the split form.
+fn read_part(folder: &Path, name: &str, limit: u64) -> Result<Vec<u8>, Report> {
+    let path = folder.join(name);
+    let failed = |because: String| {
+        Report::new(Exit::CouldNot, format!("cannot read `{}`", path.display()))
+            .because(because)
+            .hint("name an artifact, or a folder that `wadoo extract --split` wrote")
+    };
+    let (mut file, metadata) = regular::open(&path).map_err(|error| failed(system_words(&error)))?;
+    if metadata.len() > limit {
+        return Err(failed(format!("it has {} bytes, more than the limit of {limit}", metadata.len())));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| failed(system_words(&error)))?;
+    Ok(bytes)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Report {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::framing::Attachment;
 use wadoo_signing::manifest::{self, ComponentDigests, Input, Manifest, PoolNeeds, Reuse, Trigger};
 
 use crate::compile::Precompiled;
@@ -20,13 +21,15 @@ pub struct Facts<'a> {
     pub linked: &'a Linked,
     /// What the compiler made of it.
     pub precompiled: &'a Precompiled,
+    /// What is attached, in file order.
+    pub attachments: &'a [Attachment],
     /// Whether the signing key is a development key.
     pub development: bool,
 }
 
 /// Describes one artifact.
 pub fn describe(facts: &Facts<'_>) -> Manifest {
-    let Facts { recipe, inputs, linked, precompiled, development } = facts;
+    let Facts { recipe, inputs, linked, precompiled, attachments, development } = facts;
     let digest = Sha256Digest::of(&linked.bytes);
     Manifest {
         app: manifest::App {
@@ -54,7 +57,7 @@ pub fn describe(facts: &Facts<'_>) -> Manifest {
         parts: linked.parts.clone(),
         inputs: (*inputs).clone(),
         recipe: recipe.digest(),
-        attachments: Vec::new(),
+        attachments: attachments.iter().map(Attachment::info).collect(),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod features;
 pub mod inputs;
 pub mod interfaces;
 pub mod keys;
+pub mod lines;
 pub mod link;
 pub mod output;
 pub mod pipeline;

@@ -15,8 +15,9 @@ use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::{engine, load};
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::envelope::Envelope;
-use wadoo_signing::framing;
+use wadoo_signing::framing::{self, Attachment};
 use wadoo_signing::key::{KeyId, SigningKey};
+use wadoo_signing::lines::{LineTable, SOURCE_LINES};
 use wadoo_signing::manifest::{Input, Manifest, PayloadDigests, Trigger};
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report};
@@ -27,6 +28,7 @@ use crate::compile;
 use crate::describe::{self, Facts};
 use crate::inputs::{self, Inputs};
 use crate::keys::Signers;
+use crate::lines::{self, Lines};
 use crate::link::{self, Linked};
 use crate::plan::{self, Plan};
 use crate::recipe::Recipe;
@@ -51,6 +53,8 @@ pub struct Composed {
     pub inputs: BTreeMap<String, Input>,
     /// The component.
     pub linked: Linked,
+    /// Its source lines, if the recipe does not leave them out.
+    pub lines: Lines,
 }
 
 /// A signed artifact, not yet a file.
@@ -115,7 +119,9 @@ pub fn link(planned: Planned) -> Result<Composed, Vec<Report>> {
             (name.to_string(), Input { digest: part.digest, source })
         })
         .collect();
-    Ok(Composed { recipe, inputs, linked })
+    let lines =
+        if recipe.build.source_lines { lines::read(&linked.bytes, &linked.parts) } else { Lines::default() };
+    Ok(Composed { recipe, inputs, linked, lines })
 }
 
 /// Compiles, describes, signs and packages a composed component for one target.
@@ -128,11 +134,18 @@ pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<
     let precompiled = compile::precompile(&composed.linked.bytes, composed.linked.concurrent, target)
         .map_err(|error| vec![error.into()])?;
     let compile_time = begin.elapsed();
+    let attachments: Vec<Attachment> = composed
+        .lines
+        .table
+        .iter()
+        .map(|table| Attachment { kind: SOURCE_LINES, bytes: table.clone() })
+        .collect();
     let manifest = describe::describe(&Facts {
         recipe: &composed.recipe,
         inputs: &composed.inputs,
         linked: &composed.linked,
         precompiled: &precompiled,
+        attachments: &attachments,
         development: signers.development,
     });
     let statement = Statement { manifest, payload: PayloadDigests::of(&precompiled.payload) };
@@ -145,8 +158,8 @@ pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<
         ]
     };
     let envelope = Envelope::sign(encoded, &signers.keys).map_err(|error| too_large(&error))?;
-    let bytes =
-        framing::package(&precompiled.payload, &envelope.encode(), &[]).map_err(|error| too_large(&error))?;
+    let bytes = framing::package(&precompiled.payload, &envelope.encode(), &attachments)
+        .map_err(|error| too_large(&error))?;
     Ok(Artifact {
         bytes,
         manifest: statement.manifest,
@@ -171,6 +184,11 @@ pub fn load_back(path: &Path, signers: &Signers) -> Result<LoadedBack, Report> {
     let artifact = artifact.authenticate(&store, &Policy::default(), SystemTime::now())?;
     let artifact = artifact.hash()?;
     artifact.check_all_digests()?;
+    if let Some(lines) = artifact.lines() {
+        LineTable::decode(&lines.read()?).map_err(|error| {
+            Report::new(Exit::Bug, "cannot read the table of source lines back").because(error.to_string())
+        })?;
+    }
     let manifest = artifact.manifest().clone();
     match compat::check(&manifest) {
         Ok(()) => {}

@@ -23,6 +23,7 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
 use crate::instances::{Idle, Instance};
+use crate::lines::SourceLines;
 use crate::linker::{self, LinkError};
 use crate::log::{self, Stream};
 use crate::output::Output;
@@ -85,6 +86,7 @@ pub struct LinkedApp {
     engine: Engine,
     proxy: ProxyPre<Host>,
     queue: u32,
+    lines: SourceLines,
 }
 
 /// An HTTP application, ready to answer.
@@ -100,6 +102,7 @@ pub struct App {
     places: Places,
     reach: Reach,
     quota: Option<Arc<Quota>>,
+    lines: SourceLines,
     /// The time of the next instance is to be told.
     tell_instance: AtomicBool,
 }
@@ -127,7 +130,12 @@ impl LinkedApp {
                 return Err(missing("wasi:http/handler@0.3").into());
             }
         };
-        Ok(Self { manifest, engine, proxy, queue: MAX_WAITING })
+        Ok(Self { manifest, engine, proxy, queue: MAX_WAITING, lines: SourceLines::default() })
+    }
+
+    /// Tells traps with the source lines of its artifact.
+    pub fn with_lines(self, lines: SourceLines) -> Self {
+        Self { lines, ..self }
     }
 
     /// Lets `most` requests wait for a slot.
@@ -148,17 +156,18 @@ impl LinkedApp {
     }
 
     /// As [`start`](Self::start), in the place of `predecessor`, the same application on another engine: both
-    /// reach the same, and their requests share its `concurrency` and its `cpu-quota`.
+    /// reach the same and have the same source lines, and their requests share its `concurrency` and its `cpu-quota`.
     ///
     /// # Errors
     ///
     /// When the system gives no thread.
     pub fn succeed(self, predecessor: &App) -> Result<App, StartError> {
-        self.start_with(predecessor.places.clone(), predecessor.reach.clone(), predecessor.quota.clone())
+        let this = self.with_lines(predecessor.lines.clone());
+        this.start_with(predecessor.places.clone(), predecessor.reach.clone(), predecessor.quota.clone())
     }
 
     fn start_with(self, places: Places, reach: Reach, quota: Option<Arc<Quota>>) -> Result<App, StartError> {
-        let Self { manifest, engine, proxy, .. } = self;
+        let Self { manifest, engine, proxy, lines, queue: _ } = self;
         let ticker = Ticker::start(&engine).map_err(StartError::Ticker)?;
         let instances = match &manifest.reuse {
             Reuse::None { warm: 0 } => Instances::Fresh,
@@ -168,7 +177,19 @@ impl LinkedApp {
         };
         let tell_instance = AtomicBool::new(false);
         let name = manifest.app.name.as_str().into();
-        Ok(App { manifest, name, engine, proxy, ticker, places, instances, reach, quota, tell_instance })
+        Ok(App {
+            manifest,
+            name,
+            engine,
+            proxy,
+            ticker,
+            places,
+            instances,
+            reach,
+            quota,
+            lines,
+            tell_instance,
+        })
     }
 }
 
@@ -188,6 +209,11 @@ impl App {
     /// The signed description of the application.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Where the lines of its traps are found.
+    pub(crate) fn lines(&self) -> &SourceLines {
+        &self.lines
     }
 
     /// Makes the instances that its manifest wants ahead of requests, from now on. Must be called within a tokio

@@ -18,6 +18,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx};
 
 use crate::app::{StartError, check_memory};
 use crate::guest::Failure;
+use crate::lines::SourceLines;
 use crate::linker::{self, LinkError};
 use crate::problem::seconds;
 use crate::quota::Quota;
@@ -29,6 +30,7 @@ pub struct Command {
     manifest: Manifest,
     engine: Engine,
     entry: Entry,
+    lines: SourceLines,
 }
 
 enum Entry {
@@ -97,7 +99,12 @@ impl Command {
             }
             Trigger::Http02 | Trigger::Http03 => return Err(missing("wasi:cli/run@0.3").into()),
         };
-        Ok(Self { manifest, engine, entry })
+        Ok(Self { manifest, engine, entry, lines: SourceLines::default() })
+    }
+
+    /// Tells a trap with the source lines of its artifact.
+    pub fn with_lines(self, lines: SourceLines) -> Self {
+        Self { lines, ..self }
     }
 
     /// Runs the command with `arguments` (without its name) within `reach`, which is of its manifest, and returns
@@ -133,7 +140,7 @@ impl Command {
                 Some(I32Exit(status)) => Ok(u8::try_from(*status).unwrap_or(u8::MAX)),
                 None => Err(RunError::Failed {
                     app: self.manifest.app.name.clone(),
-                    because: Failure::of(&error).within(&self.manifest).to_string(),
+                    because: Failure::of(&error).within(&self.manifest, &self.lines).to_string(),
                 }),
             },
         }

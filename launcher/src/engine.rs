@@ -10,7 +10,7 @@
 use wadoo_signing::manifest::{EngineProfile, Manifest};
 use wasmtime::{
     Config, Enabled, Engine, Inlining, InstanceAllocationStrategy, Memory, MemoryType, ModuleVersionStrategy,
-    PoolingAllocationConfig, Store, WasmFeatures,
+    PoolingAllocationConfig, Store, WasmBacktraceDetails, WasmFeatures,
 };
 
 /// The exact version of wasmtime in this build. Artifacts of any other are refused.
@@ -103,6 +103,8 @@ pub fn config(profile: &EngineProfile) -> Config {
         .relaxed_simd_deterministic(false)
         .consume_fuel(false)
         .debug_info(false)
+        // Otherwise a variable of the environment decides whether DWARF is in the payload: the composer attaches lines.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .generate_address_map(true)
         // For the unwinders of others. Traps need none, and registering it costs every start.
         .native_unwind_info(false)

@@ -271,8 +271,8 @@ impl Title {
 
     fn failure(&self, kind: Kind, what: &str, error: &wasmtime::Error) {
         let failure = Failure::of(error);
-        let Failure { because, place } = match &self.app {
-            Some(app) => failure.within(app.manifest()),
+        let Failure { because, place, .. } = match &self.app {
+            Some(app) => failure.within(app.manifest(), app.lines()),
             None => failure,
         };
         self.event(kind, format!("{what}: {because}")).trap(place.as_ref()).say();

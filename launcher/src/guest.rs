@@ -25,7 +25,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 
 use crate::app::{App, Slot};
 use crate::instances::Instance;
-use crate::log::{MAX_NAME, TrapPlace, clip};
+use crate::lines::{SourceLines, SourcePlace};
+use crate::log::{CalledFrom, MAX_NAME, TrapPlace, clip};
 use crate::request_id::RequestId;
 use crate::server::Alive;
 use crate::shared::Shared;
@@ -143,7 +144,20 @@ pub(crate) struct Failure {
     pub(crate) because: String,
     /// Where it trapped.
     pub(crate) place: Option<TrapPlace>,
+    /// Who called that, the innermost first.
+    callers: Vec<Frame>,
 }
+
+/// A call on a guest's stack.
+#[derive(Clone, Debug)]
+struct Frame {
+    /// By its name, or its number in its module.
+    function: String,
+    offset: u64,
+}
+
+/// Frames of a trap that are looked at.
+const MAX_FRAMES: usize = 32;
 
 impl Failure {
     /// Reads what a guest's call ended with.
@@ -151,14 +165,29 @@ impl Failure {
         if let Some(failure) = error.downcast_ref::<Self>() {
             return failure.clone();
         }
-        let because = because(error);
-        Self { because, place: place(error) }
+        let (place, callers) = place(error).unzip();
+        Self { because: because(error), place, callers: callers.unwrap_or_default() }
     }
 
-    /// With the part that it trapped in, which the application's manifest knows.
-    pub(crate) fn within(mut self, manifest: &Manifest) -> Self {
+    /// Without a place, because it was no trap.
+    pub(crate) fn nowhere(because: &str) -> Self {
+        Self { because: because.to_owned(), place: None, callers: Vec::new() }
+    }
+
+    /// With the part that it trapped in, which the application's manifest knows, and the line. Where that is one of Rust's
+    /// standard library, as a panic's always is, also with the line that called it.
+    pub(crate) fn within(mut self, manifest: &Manifest, lines: &SourceLines) -> Self {
         if let Some(place) = &mut self.place {
             let parts = manifest.parts_at(place.offset);
+            place.source = lines.find(place.offset);
+            if place.source.as_ref().is_some_and(SourcePlace::is_standard) {
+                let mut own = self.callers.iter().filter(|caller| manifest.parts_at(caller.offset) == parts);
+                place.from = own.find_map(|caller| {
+                    let SourcePlace { file, line } =
+                        lines.find(caller.offset).filter(|source| !source.is_standard())?;
+                    Some(CalledFrom { function: caller.function.clone(), file, line })
+                });
+            }
             // The same component under several names: which of its instances it was, nobody says.
             place.part = parts.map(|names| {
                 clip(&names.iter().map(String::as_str).collect::<Vec<_>>().join(" or "), MAX_NAME).to_owned()
@@ -183,18 +212,20 @@ fn because(error: &wasmtime::Error) -> String {
 
 /// Where a guest trapped, or at least called what trapped: the compiler puts the code of one part into another's and
 /// does not say where it comes from.
-fn place(error: &wasmtime::Error) -> Option<TrapPlace> {
+fn place(error: &wasmtime::Error) -> Option<(TrapPlace, Vec<Frame>)> {
     error.downcast_ref::<Trap>()?;
     let frames = error.downcast_ref::<WasmBacktrace>()?.frames();
-    let (depth, frame, offset) = frames.iter().enumerate().find_map(|(depth, frame)| {
+    let mut known = frames.iter().take(MAX_FRAMES).enumerate().filter_map(|(depth, frame)| {
         // What passes calls between parts was generated, and counts its offsets for itself.
-        let offset = frame.module_offset().filter(|_| !is_adapter(frame))?;
-        Some((depth, frame, offset as u64))
-    })?;
-    let function = frame
-        .func_name()
-        .map_or_else(|| frame.func_index().to_string(), |name| clip(name, MAX_NAME).to_owned());
-    Some(TrapPlace { part: None, function, offset, caller: depth > 0 })
+        let offset = frame.module_offset().filter(|_| !is_adapter(frame))? as u64;
+        let function = frame
+            .func_name()
+            .map_or_else(|| frame.func_index().to_string(), |name| clip(name, MAX_NAME).to_owned());
+        Some((depth, Frame { function, offset }))
+    });
+    let (depth, Frame { function, offset }) = known.next()?;
+    let place = TrapPlace { part: None, function, offset, source: None, from: None, caller: depth > 0 };
+    Some((place, known.map(|(_, frame)| frame).collect()))
 }
 
 /// Whether this is code that the engine's compiler generated to pass calls between parts: it imports what it calls under

@@ -13,6 +13,7 @@ use wadoo_launcher::authorities::Authorities;
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
 use wadoo_launcher::limits::{self, Caps};
+use wadoo_launcher::lines::SourceLines;
 use wadoo_launcher::listen::{Address, Bound, DEFAULT_ADDRESS};
 use wadoo_launcher::log::{Event, Kind, Ready};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
@@ -37,6 +38,9 @@ pub(crate) fn check(options: &Options, mut timings: Timings) -> Result<u8, Repor
     let why = authentic.why();
     let loaded = Loaded::from(authentic, &options.caps, with_pool, &mut timings)?;
     let (verified, manifest) = (&loaded.verified, &loaded.manifest);
+    if let Some(lines) = verified.lines() {
+        lines.read()?;
+    }
     let mut text = format!("{} {}: can be run here\n", manifest.app.name, manifest.app.version);
     text += &format!("  identity   {}\n", verified.identity());
     let signers: Vec<_> = verified.signers().iter().map(ToString::to_string).collect();
@@ -264,11 +268,13 @@ impl Loaded {
     }
 
     fn app(&self) -> Result<LinkedApp, Report> {
-        Ok(LinkedApp::new(self.engine.clone(), &self.component, self.manifest.clone())?)
+        let app = LinkedApp::new(self.engine.clone(), &self.component, self.manifest.clone())?;
+        Ok(app.with_lines(SourceLines::of(&self.verified)))
     }
 
     fn command(&self) -> Result<Command, Report> {
-        Ok(Command::new(self.engine.clone(), &self.component, self.manifest.clone())?)
+        let command = Command::new(self.engine.clone(), &self.component, self.manifest.clone())?;
+        Ok(command.with_lines(SourceLines::of(&self.verified)))
     }
 }
 

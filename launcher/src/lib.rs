@@ -50,6 +50,8 @@ mod instances;
 #[cfg(feature = "serve")]
 pub mod limits;
 #[cfg(feature = "serve")]
+pub mod lines;
+#[cfg(feature = "serve")]
 pub mod linker;
 #[cfg(feature = "serve")]
 pub mod listen;

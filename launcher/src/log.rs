@@ -21,8 +21,8 @@ use rustix::io::Errno;
 use serde::Serialize;
 use wadoo_signing::report::Report;
 
+pub(crate) use event::{CalledFrom, MAX_NAME, Printed, TrapPlace, clip};
 pub use event::{Event, Format, Kind, Ready};
-pub(crate) use event::{MAX_NAME, Printed, TrapPlace, clip};
 use queue::{Class, Queue};
 pub use queue::{LINE_BYTES, QUEUE_BYTES};
 

@@ -8,9 +8,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use wadoo_signing::envelope::MAX_ENVELOPE_SIZE;
-use wadoo_signing::framing::{AttachmentSpan, FramingError, Layout, MAX_FILE_SIZE};
+use wadoo_signing::framing::{
+    ATTACHMENT_HEADER_SIZE, FramingError, Layout, MAX_ATTACHMENTS, MAX_ATTACHMENTS_SIZE, MAX_FILE_SIZE,
+};
 use wadoo_signing::report::{shell, system_words};
 use wadoo_signing::{elf, regular, report};
 
@@ -18,6 +21,11 @@ use wadoo_signing::{elf, regular, report};
 pub const SPLIT_PAYLOAD: &str = "payload";
 /// Name of the envelope in the split form.
 pub const SPLIT_ENVELOPE: &str = "manifest.dsse.json";
+
+/// Name of an attachment in the split form, by its place in the manifest's list.
+pub fn split_attachment(index: usize) -> String {
+    format!("attachment-{index}")
+}
 
 /// What the caller says about opening.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,13 +41,22 @@ pub struct UnverifiedArtifact {
     pub(crate) path: PathBuf,
     pub(crate) envelope: Vec<u8>,
     /// Begins with the payload; holds the attachments too, unless the form is split.
-    pub(crate) file: File,
+    pub(crate) file: Arc<File>,
     /// Length of the payload.
     pub(crate) payload: u64,
-    pub(crate) attachments: Vec<AttachmentSpan>,
-    /// The split form, which has no place for attachments.
-    pub(crate) split: bool,
+    pub(crate) attachments: Vec<OpenAttachment>,
     pub(crate) options: OpenOptions,
+}
+
+/// An attachment of which nothing is believed yet.
+#[derive(Debug)]
+pub(crate) struct OpenAttachment {
+    pub(crate) file: Arc<File>,
+    /// What it is. A file of the split form does not say it; the manifest does.
+    pub(crate) kind: Option<u32>,
+    /// Where its bytes begin.
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
 }
 
 /// Why an artifact could not be opened.
@@ -97,16 +114,19 @@ impl UnverifiedArtifact {
         let layout = Layout::read(&file, length).map_err(framing)?;
         let mut envelope = vec![0; layout.envelope as usize];
         file.read_exact_at(&mut envelope, layout.envelope_offset).map_err(|error| framing(error.into()))?;
-        let (payload, attachments) = (layout.payload, layout.attachments);
-        Ok(Self {
-            path: path.to_owned(),
-            envelope,
-            file,
-            payload,
-            attachments,
-            split: false,
-            options: *options,
-        })
+        let file = Arc::new(file);
+        let attachments = layout
+            .attachments
+            .iter()
+            .map(|span| OpenAttachment {
+                file: Arc::clone(&file),
+                kind: Some(span.kind),
+                offset: span.offset,
+                length: span.length,
+            })
+            .collect();
+        let (path, payload) = (path.to_owned(), layout.payload);
+        Ok(Self { path, envelope, file, payload, attachments, options: *options })
     }
 
     /// The folder form, in which the payload is a file of its own that the kernel can measure.
@@ -128,10 +148,9 @@ impl UnverifiedArtifact {
         Ok(Self {
             path: folder.to_owned(),
             envelope,
-            file,
+            file: Arc::new(file),
             payload: length,
-            attachments: Vec::new(),
-            split: true,
+            attachments: open_split_attachments(folder)?,
             options: *options,
         })
     }
@@ -144,6 +163,26 @@ impl UnverifiedArtifact {
     /// The envelope's bytes, unverified.
     pub fn envelope(&self) -> &[u8] {
         &self.envelope
+    }
+}
+
+/// The attachments of the split form, under the limits of the other one: those up to the first that is not there.
+fn open_split_attachments(folder: &Path) -> Result<Vec<OpenAttachment>, OpenError> {
+    let mut attachments = Vec::new();
+    let mut left = MAX_ATTACHMENTS_SIZE;
+    loop {
+        let path = folder.join(split_attachment(attachments.len()));
+        let (file, length) = match open_checked(&path, MAX_ATTACHMENTS_SIZE) {
+            Err(OpenError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(attachments);
+            }
+            opened => opened?,
+        };
+        match left.checked_sub(ATTACHMENT_HEADER_SIZE + length) {
+            Some(rest) if attachments.len() < MAX_ATTACHMENTS => left = rest,
+            _ => return Err(OpenError::Framing { path, source: FramingError::Attachments }),
+        }
+        attachments.push(OpenAttachment { file: Arc::new(file), kind: None, offset: 0, length });
     }
 }
 

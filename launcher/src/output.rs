@@ -5,7 +5,8 @@
 //! and how many there may be (see `log`), and commands, which write to this process's own stdout and stderr.
 //!
 //! Invariants: a line is named after a request only if it can be no other's; what an instance printed is in the log when
-//! the instance is gone; an instance holds at most [`MAX_LINE_BYTES`] of each stream; printing never waits.
+//! the instance is gone, and soon ([`HELD_FOR`]) whether or not it ends its line; an instance holds at most
+//! [`MAX_LINE_BYTES`] of each stream; printing never waits.
 
 use std::io;
 use std::mem;
@@ -13,9 +14,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
@@ -24,6 +29,9 @@ use crate::request_id::RequestId;
 
 /// Length of a line that a guest prints. What is longer becomes several, each of which but the last says so.
 pub(crate) const MAX_LINE_BYTES: usize = 8 << 10;
+
+/// How long the beginning of a line waits for its end, if nothing says it before: this long, and less than twice as long.
+pub(crate) const HELD_FOR: Duration = Duration::from_secs(1);
 
 /// What a guest may write at once.
 const CHUNK: usize = 16 << 10;
@@ -43,6 +51,12 @@ struct State {
     request: Option<RequestId>,
     /// The beginnings of lines, of stdout and stderr.
     held: [Vec<u8>; 2],
+    /// Of each, a piece was said, and its end was not.
+    begun: [bool; 2],
+    /// Of each, the beginning was there when the watch last looked.
+    waited: [bool; 2],
+    /// What says the beginnings that wait for too long.
+    watch: Option<AbortHandle>,
 }
 
 impl Output {
@@ -52,7 +66,8 @@ impl Output {
     }
 
     fn with(app: Arc<str>, say: fn(&Event<'_>, Stream)) -> Self {
-        let state = State { app, say, instance: None, request: None, held: Default::default() };
+        let (held, begun, waited) = Default::default();
+        let state = State { app, say, instance: None, request: None, held, begun, waited, watch: None };
         Self { state: Mutex::new(state) }
     }
 
@@ -68,7 +83,12 @@ impl Output {
         state.request = request;
     }
 
-    fn print(&self, stream: Stream, bytes: &[u8]) {
+    /// Nothing runs any more that could end a line.
+    pub(crate) fn end(&self) {
+        self.lock().end();
+    }
+
+    fn print(self: &Arc<Self>, stream: Stream, bytes: &[u8]) {
         let mut state = self.lock();
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             match piece.split_last() {
@@ -79,6 +99,28 @@ impl Output {
                 _ => state.hold(stream, piece),
             }
         }
+        if state.holds() && state.watch.is_none() {
+            state.watch = self.watch();
+        }
+    }
+
+    /// Looks again and again for what was held for too long, until nothing is held.
+    fn watch(self: &Arc<Self>) -> Option<AbortHandle> {
+        let output = Arc::downgrade(self);
+        let watch = async move {
+            loop {
+                sleep(HELD_FOR).await;
+                let Some(output) = output.upgrade() else { return };
+                let mut state = output.lock();
+                if !state.holds() {
+                    state.watch = None;
+                    return;
+                }
+                state.look();
+            }
+        };
+        // Guests run on a runtime; where there is none, nothing waits.
+        Some(Handle::try_current().ok()?.spawn(watch).abort_handle())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,7 +130,11 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).end();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.end();
+        if let Some(watch) = &state.watch {
+            watch.abort();
+        }
     }
 }
 
@@ -113,6 +159,12 @@ impl State {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let instance = *self.instance.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
         let mut line = mem::take(&mut self.held[stream as usize]);
+        let begun = mem::replace(&mut self.begun[stream as usize], partial);
+        self.waited[stream as usize] = false;
+        if begun && line.is_empty() {
+            // Only the end of what was said already.
+            return;
+        }
         let end = if partial { whole_characters(&line) } else { line.len() };
         let text = &line[..end];
         let text = if partial { text } else { text.strip_suffix(b"\r").unwrap_or(text) };
@@ -123,12 +175,29 @@ impl State {
         self.held[stream as usize] = line;
     }
 
+    fn holds(&self) -> bool {
+        self.held.iter().any(|held| !held.is_empty())
+    }
+
+    /// Says the beginnings that were there the last time as well; they may still get an end.
+    fn look(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            // The beginning of a character alone is nothing to be seen.
+            let whole = whole_characters(&self.held[stream as usize]) > 0;
+            if whole && mem::replace(&mut self.waited[stream as usize], true) {
+                self.say(stream, true);
+            }
+        }
+    }
+
     /// Says what has no end yet, and gets none any more.
     fn end(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if !self.held[stream as usize].is_empty() {
                 self.say(stream, false);
             }
+            // What is printed next is no part of it, whether or not it was ended.
+            self.begun[stream as usize] = false;
         }
     }
 }
@@ -238,8 +307,9 @@ mod tests {
         static SAID: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     }
 
-    fn output() -> Output {
-        Output::with("app".into(), |event, _| SAID.with_borrow_mut(|said| said.push(event.to_string())))
+    fn output() -> Arc<Output> {
+        let say = |event: &Event<'_>, _| SAID.with_borrow_mut(|said| said.push(event.to_string()));
+        Arc::new(Output::with("app".into(), say))
     }
 
     /// What was said on this thread since the last time, without the instances' numbers.
@@ -279,6 +349,67 @@ mod tests {
             said(),
             [named(first, "a"), named(first, "no end"), named(second, "b"), " stdout: c\n".into()]
         );
+    }
+
+    /// Lets `quarters` of [`HELD_FOR`] pass.
+    async fn pass(quarters: u32) {
+        sleep(HELD_FOR / 4 * quarters).await;
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn a_beginning_is_said_when_its_end_is_long_in_coming() {
+        let output = output();
+        output.print(Stream::Stdout, b"loading");
+        pass(3).await;
+        assert_eq!(said(), [""; 0]);
+        // What is said on the other stream, and in whole lines, keeps nothing back.
+        for _ in 0..6 {
+            output.print(Stream::Stderr, b"x\n");
+            pass(1).await;
+        }
+        assert_eq!(
+            said().iter().filter(|line| line.contains("stdout")).collect::<Vec<_>>(),
+            [" stdout: loading…\n"]
+        );
+        output.print(Stream::Stdout, b" done\n");
+        assert_eq!(said(), [" stdout:  done\n"]);
+
+        // Nothing is said of an end alone, and what follows is a line of its own.
+        output.print(Stream::Stdout, b"ready");
+        pass(9).await;
+        output.print(Stream::Stdout, b"\n\nnext\n");
+        assert_eq!(said(), [" stdout: ready…\n", " stdout: \n", " stdout: next\n"]);
+        output.print(Stream::Stdout, b"ready");
+        pass(9).await;
+        output.end();
+        output.print(Stream::Stdout, b"\n");
+        assert_eq!(said(), [" stdout: ready…\n", " stdout: \n"]);
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn lines_that_come_in_pieces_are_not_torn() {
+        let output = output();
+        for _ in 0..40 {
+            output.print(Stream::Stdout, b"one ");
+            pass(3).await;
+            output.print(Stream::Stdout, b"line\n");
+        }
+        assert_eq!(said(), [" stdout: one line\n"; 40]);
+        output.print(Stream::Stdout, "ä".as_bytes().split_last().expect("two bytes").1);
+        pass(20).await;
+        assert_eq!(said(), [""; 0], "half a character");
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn an_instance_that_is_gone_leaves_nothing_behind() {
+        let output = output();
+        output.print(Stream::Stdout, b"last");
+        let alive = || Handle::current().metrics().num_alive_tasks();
+        assert_eq!(alive(), 1);
+        drop(output);
+        assert_eq!(said(), [" stdout: last\n"]);
+        pass(1).await;
+        assert_eq!(alive(), 0);
     }
 
     #[test]

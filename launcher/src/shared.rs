@@ -238,7 +238,7 @@ impl Shared {
                 Err(error) => Err(error),
             };
             task.state().retired = true;
-            let ended = Failure { because: "its instance was ended".to_owned(), place: None };
+            let ended = Failure::nowhere("its instance was ended");
             let end = match end {
                 Ok(()) => End { failure: ended, no_room: false },
                 Err(error) => End { failure: Failure::of(&error), no_room: guest::no_room(&error) },
@@ -301,7 +301,12 @@ impl Place {
                     Poll::Ready(job.map(|job| (job, alone)))
                 });
                 tokio::select! {
-                    Some(result) = running.next(), if !running.is_empty() => result?,
+                    Some(result) = running.next(), if !running.is_empty() => {
+                        result?;
+                        if running.is_empty() {
+                            output.end();
+                        }
+                    }
                     Some((job, alone)) = next => running.extend(job.take().map(|begin| {
                         output.belongs_to(alone.then_some(begin.call.id));
                         handle(accessor, proxy, begin)

@@ -3,26 +3,28 @@
 //! Two steps, so that the caller can build its engine on another thread during the second: `authenticate`
 //! checks signature and statement, which is cheap; `hash` reads the payload.
 //!
-//! Invariant: only `hash` makes a [`VerifiedArtifact`], and the loader takes nothing else.
+//! Invariants: only `hash` makes a [`VerifiedArtifact`], and the loader takes nothing else. An attachment's bytes are
+//! given out by [`SignedAttachment::read`] alone, which compares them with the signed digest.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wadoo_signing::digest::{Blake3Digest, Sha256Digest};
 use wadoo_signing::envelope::{Envelope, EnvelopeError};
-use wadoo_signing::framing::AttachmentSpan;
 use wadoo_signing::key::KeyId;
-use wadoo_signing::manifest::{Manifest, PayloadDigests};
+use wadoo_signing::lines::SOURCE_LINES;
+use wadoo_signing::manifest::{AttachmentInfo, Manifest, PayloadDigests};
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report, shell, system_words};
 use wadoo_signing::statement::{Statement, StatementError};
 use wadoo_signing::trust::TrustStore;
 
-use crate::open::UnverifiedArtifact;
+use crate::open::{OpenAttachment, UnverifiedArtifact};
 use crate::place::{Payload, Why};
 
 /// An artifact whose statement a trusted key signed. Its payload is not hashed yet.
@@ -32,13 +34,14 @@ pub struct AuthenticArtifact {
     statement: Statement,
     identity: Sha256Digest,
     signers: BTreeSet<KeyId>,
-    file: File,
+    file: Arc<File>,
     payload: u64,
     why: Why,
-    attachments: Vec<AttachmentSpan>,
+    attachments: Vec<SignedAttachment>,
 }
 
-/// An artifact whose every byte is signed. The only thing that the loader takes.
+/// An artifact whose every byte is signed; of its source lines, which only a trap needs, that is found out when they are
+/// read. The only thing that the loader takes.
 #[derive(Debug)]
 pub struct VerifiedArtifact {
     path: PathBuf,
@@ -46,6 +49,16 @@ pub struct VerifiedArtifact {
     statement: Statement,
     identity: Sha256Digest,
     signers: BTreeSet<KeyId>,
+    lines: Option<SignedAttachment>,
+}
+
+/// An attachment whose digest a trusted key signed, in an open file.
+#[derive(Clone, Debug)]
+pub struct SignedAttachment {
+    path: PathBuf,
+    file: Arc<File>,
+    offset: u64,
+    info: AttachmentInfo,
 }
 
 /// Why an artifact is not trusted.
@@ -111,9 +124,9 @@ pub enum VerifyError {
         /// What differs, with its verb.
         what: String,
     },
-    /// A split artifact whose manifest lists attachments.
-    #[error("refusing to run `{}`: it has attachments, and the split form has no place for them yet", path.display())]
-    SplitAttachments {
+    /// Two attachments say which line is whose, and nothing says which of them counts.
+    #[error("refusing to run `{}`: it has more than one table of source lines", path.display())]
+    SourceLinesTwice {
         /// The artifact.
         path: PathBuf,
     },
@@ -160,10 +173,10 @@ impl UnverifiedArtifact {
             .map_err(|source| VerifyError::Statement { path: path.clone(), source })?;
         let signers = accepted(&path, &statement.manifest, &known, store, policy)?;
         check_expiry(&path, &statement.manifest, now)?;
-        if self.split && !statement.manifest.attachments.is_empty() {
-            return Err(VerifyError::SplitAttachments { path });
+        let attachments = check_framing(&path, &statement.manifest, self.payload, self.attachments)?;
+        if attachments.iter().filter(|one| one.info.kind == SOURCE_LINES).count() > 1 {
+            return Err(VerifyError::SourceLinesTwice { path });
         }
-        check_framing(&path, &statement.manifest, self.payload, &self.attachments)?;
         Ok(AuthenticArtifact {
             identity: Statement::identity(envelope.statement()),
             path,
@@ -172,7 +185,7 @@ impl UnverifiedArtifact {
             why: Why::decide(&self.file, self.options.map_in_place, policy.sealed),
             file: self.file,
             payload: self.payload,
-            attachments: self.attachments,
+            attachments,
         })
     }
 }
@@ -217,16 +230,41 @@ fn check_framing(
     path: &Path,
     manifest: &Manifest,
     payload: u64,
-    attachments: &[AttachmentSpan],
-) -> Result<(), VerifyError> {
+    attachments: Vec<OpenAttachment>,
+) -> Result<Vec<SignedAttachment>, VerifyError> {
     if manifest.payload_size != payload {
         return Err(differs(path, "payload's length is"));
     }
-    let listed = manifest.attachments.iter().map(|info| (info.kind, info.length));
-    if !listed.eq(attachments.iter().map(|span| (span.kind, span.length))) {
+    if manifest.attachments.len() != attachments.len() {
         return Err(differs(path, "attachments are"));
     }
-    Ok(())
+    let signed = manifest.attachments.iter().zip(attachments).map(|(info, found)| {
+        let OpenAttachment { file, kind, offset, length } = found;
+        match (kind.unwrap_or(info.kind), length) == (info.kind, info.length) {
+            true => Ok(SignedAttachment { path: path.to_owned(), file, offset, info: info.clone() }),
+            false => Err(differs(path, "attachments are")),
+        }
+    });
+    signed.collect()
+}
+
+impl SignedAttachment {
+    /// Its bytes, which are what was signed.
+    ///
+    /// # Errors
+    ///
+    /// They are not, or cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>, VerifyError> {
+        // At most `MAX_ATTACHMENTS_SIZE`, by the framing.
+        let mut bytes = vec![0; self.info.length as usize];
+        self.file
+            .read_exact_at(&mut bytes, self.offset)
+            .map_err(|source| VerifyError::Read { path: self.path.clone(), source })?;
+        match Sha256Digest::of(&bytes) == self.info.sha256 {
+            true => Ok(bytes),
+            false => Err(differs(&self.path, &format!("attachment of kind {} is", self.info.kind))),
+        }
+    }
 }
 
 impl AuthenticArtifact {
@@ -250,15 +288,18 @@ impl AuthenticArtifact {
         self.why
     }
 
-    /// Places the payload where it will be executed from, and hashes it there, and the attachments.
+    /// Places the payload where it will be executed from, and hashes it there, and the attachments but the source lines:
+    /// what only a trap needs is hashed when one is told.
     ///
     /// # Errors
     ///
     /// A byte is not what was signed, or there is no memory for the sealed copy.
-    pub fn hash(self) -> Result<VerifiedArtifact, VerifyError> {
+    pub fn hash(mut self) -> Result<VerifiedArtifact, VerifyError> {
+        let lines = self.attachments.iter().position(|one| one.info.kind == SOURCE_LINES);
+        let lines = lines.map(|index| self.attachments.swap_remove(index));
         let (payload, attachments) = std::thread::scope(|scope| {
-            let attachments =
-                (!self.attachments.is_empty()).then(|| scope.spawn(|| self.check_attachments()));
+            let check = || self.attachments.iter().try_for_each(|attachment| attachment.read().map(drop));
+            let attachments = (!self.attachments.is_empty()).then(|| scope.spawn(check));
             let payload = self.place_and_check();
             let attachments = attachments.map_or(Ok(()), |thread| {
                 thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -268,7 +309,7 @@ impl AuthenticArtifact {
         let payload = payload?;
         attachments?;
         let Self { path, statement, identity, signers, .. } = self;
-        Ok(VerifiedArtifact { path, payload, statement, identity, signers })
+        Ok(VerifiedArtifact { path, payload, statement, identity, signers, lines })
     }
 
     fn place_and_check(&self) -> Result<Payload, VerifyError> {
@@ -281,20 +322,6 @@ impl AuthenticArtifact {
             true => Ok(payload),
             false => Err(differs(&self.path, "payload is")),
         }
-    }
-
-    fn check_attachments(&self) -> Result<(), VerifyError> {
-        for (span, info) in self.attachments.iter().zip(&self.statement.manifest.attachments) {
-            // At most `MAX_ATTACHMENTS_SIZE`, by the framing.
-            let mut bytes = vec![0; span.length as usize];
-            self.file
-                .read_exact_at(&mut bytes, span.offset)
-                .map_err(|source| VerifyError::Read { path: self.path.clone(), source })?;
-            if Sha256Digest::of(&bytes) != info.sha256 {
-                return Err(differs(&self.path, &format!("attachment of kind {} is", span.kind)));
-            }
-        }
-        Ok(())
     }
 }
 
@@ -319,13 +346,19 @@ impl VerifiedArtifact {
         self.payload.why
     }
 
-    /// Checks the two digests that a start does not. A manifest must not carry a digest that nobody checked:
-    /// an installer does it once, a start need not.
+    /// The table of source lines, if it has one.
+    pub fn lines(&self) -> Option<&SignedAttachment> {
+        self.lines.as_ref()
+    }
+
+    /// Checks the digests that a start does not: two of the payload, and that of the source lines. A manifest must not
+    /// carry a digest that nobody checked: an installer does it once, a start need not.
     ///
     /// # Errors
     ///
-    /// One of them differs: whoever signed it signed two different payloads.
+    /// One of them differs: of the payload, whoever signed it signed two different ones.
     pub fn check_all_digests(&self) -> Result<(), VerifyError> {
+        self.lines.iter().try_for_each(|lines| lines.read().map(drop))?;
         let found = self
             .payload
             .view(PayloadDigests::of)
@@ -367,9 +400,7 @@ impl From<VerifyError> for Report {
                 Self::new(Exit::Incompatible, what)
                     .hint("run it with a launcher of the version that composed it, or newer")
             }
-            VerifyError::SplitAttachments { .. } => {
-                report.hint("run the artifact as the one file that `wadoo compose` wrote")
-            }
+            VerifyError::SourceLinesTwice { .. } => report.hint("compose it again: `wadoo compose` writes one"),
             VerifyError::Copy { source, .. } => {
                 let report = Self::new(Exit::HostResource, what).because(system_words(&source));
                 report.hint(match source.kind() {

@@ -12,15 +12,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
-use wadoo_launcher::open::{OpenOptions, SPLIT_ENVELOPE, SPLIT_PAYLOAD, UnverifiedArtifact};
+use wadoo_launcher::open::{
+    OpenOptions, SPLIT_ENVELOPE, SPLIT_PAYLOAD, UnverifiedArtifact, split_attachment,
+};
 use wadoo_launcher::place::Why;
 use wadoo_launcher::trusting::Trusting;
 use wadoo_launcher::verify::{AuthenticArtifact, VerifiedArtifact};
 use wadoo_launcher::{compat, engine, load};
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::envelope::Envelope;
-use wadoo_signing::framing::{self, Attachment, Layout};
+use wadoo_signing::framing::{self, Attachment, Layout, MAX_ATTACHMENTS, MAX_ATTACHMENTS_SIZE};
 use wadoo_signing::key::SigningKey;
+use wadoo_signing::lines::SOURCE_LINES;
 use wadoo_signing::manifest::{Manifest, PREDICATE_TYPE, PayloadDigests, Trigger};
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report};
@@ -483,13 +486,40 @@ fn where_it_runs_from_follows_from_who_could_change_it() {
 }
 
 #[test]
-fn the_split_form_is_verified_by_the_same_rules() {
+fn source_lines_are_hashed_when_they_are_read() {
+    let lines = |bytes: &[u8]| Attachment { kind: SOURCE_LINES, bytes: bytes.to_vec() };
     let mut parts = Parts::new();
-    parts.attachments.clear();
-    parts.statement.manifest.attachments.clear();
+    parts.attachments.push(lines(b"a table"));
+    parts.statement.manifest.attachments = parts.attachments.iter().map(Attachment::info).collect();
+    let verify = |parts: &Parts| Placed::new(parts.bytes()).verify(&parts.store());
+    let verified = verify(&parts).expect("it is what was signed");
+    assert_eq!(verified.lines().expect("it has lines").read().expect("they are what was signed"), b"a table");
+    verified.check_all_digests().expect("they are what was signed");
+
+    // The others are hashed at the start, whatever their order.
+    parts.attachments[0].bytes[0] ^= 1;
+    not_trusted(verify(&parts), "its attachment of kind 1 is not what was signed");
+    parts.attachments[0].bytes[0] ^= 1;
+    parts.attachments[2] = lines(b"A table");
+    let verified = verify(&parts).expect("a start does not need them");
+    let words = "its attachment of kind 3 is not what was signed";
+    not_trusted(verified.lines().expect("it has lines").read().map_err(Report::from), words);
+    not_trusted(verified.check_all_digests().map_err(Report::from), words);
+
+    parts.attachments = vec![lines(b"one"), lines(b"another")];
+    parts.statement.manifest.attachments = parts.attachments.iter().map(Attachment::info).collect();
+    not_trusted(verify(&parts), "it has more than one table of source lines");
+}
+
+#[test]
+fn the_split_form_is_verified_by_the_same_rules() {
+    let parts = Parts::new();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let payload = write(folder.path().join(SPLIT_PAYLOAD), &parts.payload);
     let envelope = write(folder.path().join(SPLIT_ENVELOPE), parts.envelope().encode());
+    let attachment = |index: usize, bytes: &[u8]| write(folder.path().join(split_attachment(index)), bytes);
+    let first = attachment(0, &parts.attachments[0].bytes);
+    let second = attachment(1, &parts.attachments[1].bytes);
     let verify = || -> Result<VerifiedArtifact, Report> {
         let now = SystemTime::now();
         Ok(authenticate(folder.path(), &parts.store(), &Policy::default(), now)?.hash()?)
@@ -498,16 +528,32 @@ fn the_split_form_is_verified_by_the_same_rules() {
     let engine = engine::serving(verified.manifest()).expect("a serving engine").engine;
     load::load(&engine, &verified).expect("the payload loads");
 
-    for file in [&payload, &envelope] {
+    for file in [&payload, &envelope, &first, &second] {
         mode(file, 0o664);
         not_trusted(verify(), "writable by its group or by others");
         mode(file, 0o644);
     }
-    let mut listed = parts.statement.clone();
-    listed.manifest.attachments = vec![Attachment { kind: 1, bytes: Vec::new() }.info()];
-    write(envelope.clone(), sign(listed.encode(), &[&parts.key]).encode());
-    not_trusted(verify(), "the split form has no place for them yet");
-    write(envelope.clone(), parts.envelope().encode());
+    attachment(0, b"A bill of materials");
+    not_trusted(verify(), "its attachment of kind 1 is not what was signed");
+    attachment(0, b"");
+    not_trusted(verify(), "its attachments are not what was signed");
+    attachment(0, &parts.attachments[0].bytes);
+    let third = attachment(2, b"");
+    not_trusted(verify(), "its attachments are not what was signed");
+    let many: Vec<PathBuf> = (3..=MAX_ATTACHMENTS).map(|index| attachment(index, b"")).collect();
+    not_trusted(verify(), "its attachments are more than 16");
+    many.iter().for_each(|path| fs::remove_file(path).expect("it is there"));
+    fs::remove_file(third).expect("it is there");
+    verify().expect("it is what was signed again");
+    File::options()
+        .write(true)
+        .open(&second)
+        .and_then(|file| file.set_len(MAX_ATTACHMENTS_SIZE))
+        .expect("it grows");
+    not_trusted(verify(), "its attachments are more than 16, or longer than 16777216 bytes");
+    fs::remove_file(&second).expect("it is there");
+    not_trusted(verify(), "its attachments are not what was signed");
+    attachment(1, b"");
 
     write(payload.clone(), [&parts.payload[..], b"\0"].concat());
     not_trusted(verify(), "its payload's length is not what was signed");

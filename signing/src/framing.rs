@@ -34,7 +34,7 @@ pub const MAX_ATTACHMENTS: usize = 16;
 /// Greatest length of all attachments together, their headers included.
 pub const MAX_ATTACHMENTS_SIZE: u64 = 16 << 20;
 /// Length of the header of an attachment.
-const ATTACHMENT_HEADER_SIZE: u64 = 16;
+pub const ATTACHMENT_HEADER_SIZE: u64 = 16;
 
 /// Bytes that can be read at any place.
 pub trait ReadAt {

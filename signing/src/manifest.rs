@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::destination::{Destination, Network};
 use crate::digest::{Blake3Digest, FsVerityDigest, Sha256Digest};
+use crate::lines::SOURCE_LINES;
 use crate::mount::{Access, MountPath};
 
 /// `_type` of the in-toto Statement v1.
@@ -412,6 +413,16 @@ pub struct AttachmentInfo {
     pub length: u64,
     /// Digest of its bytes.
     pub sha256: Sha256Digest,
+}
+
+impl AttachmentInfo {
+    /// What it is, for people.
+    pub fn title(&self) -> String {
+        match self.kind {
+            SOURCE_LINES => "source lines".to_owned(),
+            kind => format!("kind {kind}"),
+        }
+    }
 }
 
 /// The digests of a payload. All three must match; one alone is never enough.

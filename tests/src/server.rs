@@ -51,6 +51,7 @@ impl Server {
         let lines = read_lines(child.stdout.take().expect("stdout is piped"));
         loop {
             match lines.recv_timeout(READY_WITHIN) {
+                // As text, or as an object of the log.
                 Ok(line) if line.starts_with("serving ") || line.contains("\"event\":\"ready\"") => {
                     let address = address_in(&line);
                     return Self { child, lines, ready: line, address };

@@ -227,3 +227,16 @@ fn what_a_shared_instance_prints_is_named_after_a_request_only_if_it_can_be_no_o
     // As soon as nothing is left of the others.
     assert!((0..50).any(|_| !printed().contains('#')));
 }
+
+#[test]
+fn what_a_shared_instance_prints_is_told_before_another_request_comes() {
+    let scratch = Scratch::new();
+    let server = serve(&scratch, "lines-03", "reuse = \"concurrent\"", "");
+    assert_eq!(server.get("/print?no-end").text(), "printed\n");
+    let line = server.line();
+    assert!(line.starts_with("guest[") && line.ends_with("] stdout: no-end"), "{line}");
+    // Its request runs on, and could still end the line.
+    let _waiting = start(&server, "/print-and-wait?waiting");
+    let line = server.line();
+    assert!(line.starts_with("guest[") && line.ends_with("] stdout: waiting…"), "{line}");
+}

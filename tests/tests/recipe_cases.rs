@@ -91,6 +91,7 @@ fn everything_that_a_recipe_can_say_is_read() {
     assert_eq!(limits.body_timeout.as_secs(), 60);
     let targets: Vec<String> = build.targets.iter().map(ToString::to_string).collect();
     assert_eq!(targets, ["x86_64-unknown-linux-gnu (x86-64-v3)"]);
+    assert!(!recipe.build.source_lines);
     assert_eq!(recipe.sign.as_ref().map(|sign| sign.keys.len()), Some(2));
     assert_eq!(recipe.exports.len(), 1);
 }
@@ -103,6 +104,7 @@ fn the_smallest_recipe_has_defaults() {
     assert_eq!(recipe.limits.timeout_or_default(true).map(|time| time.as_secs()), Some(30));
     assert_eq!(recipe.limits.timeout_or_default(false), None);
     assert_eq!((recipe.build.targets.len(), recipe.build.cpu.name()), (1, "baseline"));
+    assert!(recipe.build.source_lines);
     assert!(recipe.sign.is_none() && recipe.grants.is_empty() && recipe.exports.is_empty());
 }
 

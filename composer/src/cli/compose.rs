@@ -59,6 +59,7 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
     let (composed, declared) = all(pipeline::plan(recipe).and_then(pipeline::link), all(declared, folder))?;
     let (declared, ()) = declared;
     let targets = targets(arguments, &composed)?;
+    talk.notes(&composed.lines.notes);
     if arguments.dry_run {
         print_data(&dry_run(arguments, &composed, &targets))?;
         return Ok(Exit::Done);
@@ -238,6 +239,10 @@ fn as_text(composed: &Composed, component: Option<&Path>, written: &[Written]) -
         }
         let _ =
             writeln!(text, "imports       {}", imports(composed.linked.imports.iter().map(String::as_str)));
+        for attachment in &manifest.attachments {
+            let _ =
+                writeln!(text, "attached      {} ({})", attachment.title(), size(attachment.length as usize));
+        }
         let _ = writeln!(text, "checked       {}", one.loaded);
         if !manifest.development {
             let _ = writeln!(

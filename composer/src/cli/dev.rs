@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use wadoo_launcher::app::{App, LinkedApp};
 use wadoo_launcher::authorities::Authorities;
 use wadoo_launcher::limits::ConnectionLimits;
+use wadoo_launcher::lines::SourceLines;
 use wadoo_launcher::listen::Bound;
 use wadoo_launcher::mounts::{self, Folder, MountPoint, Mounts};
 use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
@@ -129,6 +130,7 @@ struct Session {
     mounts: Mounts,
     authorities: Option<Authorities>,
     signers: Signers,
+    talk: Talk,
 }
 
 impl Session {
@@ -142,7 +144,7 @@ impl Session {
         if let Some(file) = &signers.made {
             talk.say(&format!("made a development key: {}", file.display()));
         }
-        Ok(Self { recipe, folder: folder.to_owned(), mounts, authorities, signers })
+        Ok(Self { recipe, folder: folder.to_owned(), mounts, authorities, signers, talk: talk.clone() })
     }
 
     /// The recipe and its parts, as far as the recipe can be read.
@@ -171,6 +173,7 @@ impl Session {
                     .hint("`wadoo compose --target` composes for another machine"),
             ]
         })?;
+        self.talk.notes(&composed.lines.notes);
         let artifact = pipeline::build(&composed, &target, &self.signers)?;
         output::write(&self.folder, ARTIFACT, &artifact.bytes)
             .and_then(|path| self.load(&path))
@@ -192,7 +195,8 @@ impl Session {
         })?;
         let component = load::load(&serving.engine, &artifact)?;
         let reach = Reach::of(&manifest, &self.mounts, self.authorities.as_ref())?;
-        Ok((LinkedApp::new(serving.engine, &component, manifest.clone())?.start(reach)?, manifest))
+        let app = LinkedApp::new(serving.engine, &component, manifest.clone())?;
+        Ok((app.with_lines(SourceLines::of(&artifact)).start(reach)?, manifest))
     }
 
     /// Composes again whenever an input changed; what does not compose leaves the application as it is.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use wadoo_launcher::open::{SPLIT_ENVELOPE, SPLIT_PAYLOAD};
+use wadoo_launcher::open::{SPLIT_ENVELOPE, SPLIT_PAYLOAD, split_attachment};
 use wadoo_signing::envelope;
 use wadoo_signing::report::{Exit, Report, system_words};
 
@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
-    /// Write the split form only, which `launcher DIR` runs: `payload` and `manifest.dsse.json`.
+    /// Write the split form only, which `launcher DIR` runs: `payload`, `manifest.dsse.json` and the attachments.
     #[arg(long)]
     split: bool,
 }
@@ -39,10 +39,6 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 
 fn extract(arguments: &Arguments) -> Result<String, Report> {
     let parts = Parts::read(&arguments.artifact)?;
-    if arguments.split && !parts.attachments.is_empty() {
-        return Err(Report::new(Exit::CouldNot, format!("cannot split `{}`", arguments.artifact.display()))
-            .because("it has attachments, and the split form has no place for them"));
-    }
     let folder = &arguments.output;
     fs::create_dir_all(folder).map_err(|error| {
         Report::new(Exit::CouldNot, format!("cannot make the folder `{}`", folder.display()))
@@ -69,9 +65,9 @@ fn extract(arguments: &Arguments) -> Result<String, Report> {
         for signature in parts.envelope.signatures() {
             write(&format!("{}.sig", signature.key), &signature.bytes)?;
         }
-        for (index, attachment) in parts.attachments.iter().enumerate() {
-            write(&format!("attachment-{index}-kind-{}", attachment.kind), &attachment.bytes)?;
-        }
+    }
+    for (index, attachment) in parts.attachments.iter().enumerate() {
+        write(&split_attachment(index), &attachment.bytes)?;
     }
     if arguments.json {
         let files: Vec<_> =

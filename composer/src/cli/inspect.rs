@@ -168,6 +168,10 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
         "inputs",
         manifest.inputs.iter().map(|(name, input)| format!("{name}: {} ({})", input.digest, input.source)),
     ));
+    lines.extend(column(
+        "attached",
+        manifest.attachments.iter().map(|one| format!("{} ({})", one.title(), size(one.length as usize))),
+    ));
     // Nobody vouches for what an unverified manifest says.
     lines.iter().map(|line| format!("{}\n", Shown(line))).collect()
 }

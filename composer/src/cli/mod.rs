@@ -46,7 +46,7 @@ Exit codes:
   0 done   1 could not   2 usage   3 refused: not trusted   4 refused: incompatible   5 host resource   70 bug";
 
 /// How much is said on stderr.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Talk {
     /// Say nothing but errors on stderr.
     #[arg(short, long, global = true)]
@@ -190,6 +190,13 @@ pub(crate) fn print_data(text: &str) -> Result<(), Vec<Report>> {
 }
 
 impl Talk {
+    /// Says what somebody may want to know, a line each.
+    pub(crate) fn notes(&self, notes: &[String]) {
+        for note in notes {
+            self.say(&format!("note: {note}"));
+        }
+    }
+
     /// Says one line on stderr, unless asked to be quiet.
     pub(crate) fn say(&self, line: &str) {
         if !self.quiet {

@@ -57,6 +57,9 @@ fn verify(arguments: &Arguments) -> Result<String, Report> {
         text.push_str(&format!("signed by     {signer}{kind}\n"));
     }
     text.push_str("digests       sha256, blake3 and fs-verity hold\n");
+    for attachment in &manifest.attachments {
+        text.push_str(&format!("attached      {}: sha256 holds\n", attachment.title()));
+    }
     text.push_str(&match runs_here {
         Ok(()) => "here          this machine can run it\n".to_owned(),
         Err(reason) => format!("here          this machine cannot run it: {reason}\n"),

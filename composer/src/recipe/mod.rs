@@ -130,6 +130,8 @@ pub struct Build {
     pub targets: Vec<Target>,
     /// `cpu`: a named level; default `baseline`.
     pub cpu: CpuLevel,
+    /// `source-lines`: whether the lines that the parts were compiled from are attached; default true.
+    pub source_lines: bool,
 }
 
 /// `[sign]`

@@ -246,6 +246,14 @@ impl<'a> Problems<'a> {
         fitting
     }
 
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, what: &str, value: &Spanned<DeValue<'_>>) -> Option<bool> {
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Some(*boolean),
+            other => self.wrong_type(what, other, "`true` or `false`", &value.span()),
+        }
+    }
+
     /// A table.
     pub(super) fn table<'t>(
         &mut self,

@@ -225,16 +225,17 @@ pub(super) fn build(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Bui
         return Some(Build {
             targets: Target::new(Target::default_triple(), cpu).into_iter().collect(),
             cpu,
+            source_lines: true,
         });
     }
     let table = sub_table(root, "build", problems)?;
     problems.check_keys(
         &table,
-        &["targets", "cpu"],
+        &["targets", "cpu", "source-lines"],
         &[
             ("profile", "other engine profiles come with a later version"),
             ("cache", "a cache of compiled code comes with a later version"),
-            ("debug", "debug information comes with a later version"),
+            ("debug", "the native code has no debug information; lines of traps are `source-lines`"),
         ],
     );
     let (cpu, cpu_span) = match table.entries.get("cpu") {
@@ -249,6 +250,10 @@ pub(super) fn build(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Bui
         None => vec![Spanned { value: Target::default_triple(), span: cpu_span }],
         Some(value) => read_targets(problems, value)?,
     };
+    let source_lines = match table.entries.get("source-lines") {
+        None => true,
+        Some(value) => problems.boolean("`build.source-lines`", value)?,
+    };
     let mut targets = Vec::new();
     for triple in &triples {
         match Target::new(triple.value, cpu) {
@@ -260,7 +265,7 @@ pub(super) fn build(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Bui
             }
         }
     }
-    (targets.len() == triples.len()).then_some(Build { targets, cpu })
+    (targets.len() == triples.len()).then_some(Build { targets, cpu, source_lines })
 }
 
 fn read_targets(

@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 use wadoo_signing::report::{Printable, Report, is_unprintable};
 
 use super::{PREFIX, Stream};
+use crate::lines::SourcePlace;
 use crate::request_id::RequestId;
 
 /// How the log is written.
@@ -46,6 +47,8 @@ pub enum Kind {
     Certificate,
     /// A changed certificate cannot be used, and the one before stays.
     CertificateKept,
+    /// The source lines of traps cannot be told.
+    NoLines,
     /// The drain began.
     Draining,
     /// The drain ended with something unfinished.
@@ -89,6 +92,7 @@ impl Kind {
             Self::NotPooled
             | Self::Connections
             | Self::CertificateKept
+            | Self::NoLines
             | Self::Cut
             | Self::RequestRefused
             | Self::RequestStopped
@@ -158,9 +162,35 @@ pub(crate) struct TrapPlace {
     pub(crate) function: String,
     /// Where the instruction stands: in the bytes of the composed component.
     pub(crate) offset: u64,
+    /// The line of the source that the instruction was compiled from.
+    #[serde(flatten)]
+    pub(crate) source: Option<SourcePlace>,
+    /// Where it was called, if it is code of the standard library.
+    #[serde(flatten)]
+    pub(crate) from: Option<CalledFrom>,
     /// This is where the code was called that trapped; its own place is not known.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) caller: bool,
+}
+
+/// The nearest call in code of the guest's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct CalledFrom {
+    #[serde(rename = "from_function")]
+    pub(crate) function: String,
+    #[serde(rename = "from_file")]
+    pub(crate) file: String,
+    #[serde(rename = "from_line")]
+    pub(crate) line: u32,
+}
+
+impl TrapPlace {
+    /// The bytes of its names.
+    fn length(&self) -> usize {
+        let file = self.source.as_ref().map_or(0, |source| source.file.len());
+        let from = self.from.as_ref().map_or(0, |from| from.function.len() + from.file.len());
+        self.function.len() + self.part.as_ref().map_or(0, String::len) + file + from
+    }
 }
 
 /// What the ready line says.
@@ -251,8 +281,7 @@ impl<'a> Event<'a> {
 
     /// What it counts of `log-rate`, beside what every line does.
     pub(super) fn length(&self) -> usize {
-        let trap =
-            self.trap.map_or(0, |trap| trap.function.len() + trap.part.as_ref().map_or(0, String::len));
+        let trap = self.trap.map_or(0, TrapPlace::length);
         self.message.len() + self.method.map_or(0, str::len) + self.path.map_or(0, str::len) + trap
     }
 
@@ -332,7 +361,7 @@ impl Event<'_> {
     }
 }
 
-/// `part `cart`, function `total` at 0x1f40`
+/// `part `cart`, function `total` at 0x1f40, src/lib.rs:42`
 impl fmt::Display for TrapPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.caller {
@@ -341,7 +370,16 @@ impl fmt::Display for TrapPlace {
         if let Some(part) = &self.part {
             write!(f, "part `{part}`, ")?;
         }
-        write!(f, "function `{}` at {:#x}", self.function, self.offset)
+        write!(f, "function `{}` at {:#x}", self.function, self.offset)?;
+        if let Some(SourcePlace { file, line }) = &self.source {
+            write!(f, ", {file}:{line}")?;
+        }
+        match &self.from {
+            Some(CalledFrom { function, file, line }) => {
+                write!(f, ", called by `{function}` at {file}:{line}")
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -399,6 +437,8 @@ mod tests {
             part: Some("cart".to_owned()),
             function: HOSTILE.to_owned(),
             offset: 0x1f40,
+            source: Some(SourcePlace { file: HOSTILE.to_owned(), line: 42 }),
+            from: Some(CalledFrom { function: HOSTILE.to_owned(), file: HOSTILE.to_owned(), line: 7 }),
             caller: false,
         };
         let event = Event::new(Kind::RequestFailed, HOSTILE)
@@ -410,7 +450,7 @@ mod tests {
         assert_eq!(text.find('\n'), Some(text.len() - 1), "one line: {text:?}");
         assert!(!text.trim_end().contains(is_unprintable), "{text:?}");
         let json = parse(&event.render(Format::Json));
-        for key in ["message", "path", "function"] {
+        for key in ["message", "path", "function", "file", "from_function", "from_file"] {
             assert_eq!(json[key], HOSTILE, "{key} comes through whole");
         }
         assert_eq!((&json["level"], &json["event"]), (&"error".into(), &"request-failed".into()));
@@ -424,8 +464,14 @@ mod tests {
         let event = Event::new(Kind::RequestRefused, "m").target(&long, "/p");
         assert_eq!(event.length(), 1 + MAX_METHOD + 2);
         assert!(event.render(Format::Text).len() < 200);
-        let trap =
-            TrapPlace { part: Some("cart".to_owned()), function: "f".repeat(100), offset: 0, caller: false };
+        let trap = TrapPlace {
+            part: Some("cart".to_owned()),
+            function: "f".repeat(100),
+            offset: 0,
+            source: None,
+            from: None,
+            caller: false,
+        };
         assert_eq!(Event::new(Kind::RequestFailed, "m").trap(Some(&trap)).length(), 105);
         assert_eq!(clip("aä", 2), "a");
         // Two units of UTF-16.
@@ -435,8 +481,14 @@ mod tests {
 
     #[test]
     fn the_place_of_a_call_is_not_told_as_that_of_the_trap() {
-        let mut trap =
-            TrapPlace { part: Some("cart".to_owned()), function: "7".to_owned(), offset: 31, caller: false };
+        let mut trap = TrapPlace {
+            part: Some("cart".to_owned()),
+            function: "7".to_owned(),
+            offset: 31,
+            source: None,
+            from: None,
+            caller: false,
+        };
         assert_eq!(trap.to_string(), "part `cart`, function `7` at 0x1f");
         trap.caller = true;
         assert_eq!(trap.to_string(), "code called by part `cart`, function `7` at 0x1f");

@@ -52,6 +52,7 @@ impl Class {
             | Kind::Accept
             | Kind::Certificate
             | Kind::CertificateKept
+            | Kind::NoLines
             | Kind::Draining
             | Kind::Cut
             | Kind::Lost
