@@ -142,7 +142,7 @@ fn ask(address: SocketAddr, keep: bool, kept: &mut Option<TcpStream>) -> io::Res
         let read = stream.read(&mut buffer);
         match if answer.is_empty() { read? } else { read.map_err(io::Error::other)? } {
             0 if answer.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
-            0 => return Err(io::Error::other(format!("cut after {:?}", String::from_utf8_lossy(&answer)))),
+            0 => return Err(io::Error::other(format!("cut after {} bytes", answer.len()))),
             length => answer.extend_from_slice(&buffer[..length]),
         }
         let refused = !answer.starts_with(b"HTTP/1.1 200 OK\r\n");

@@ -151,10 +151,12 @@ pub struct Outcome {
 impl Outcome {
     /// Good requests that had to be answered and were not: all of the neighbour's, and of the application's own all but
     /// those that shared an instance with a misdeed which ended it after their answer had begun, or kept it busy until
-    /// their time was over. Such a one is cut or answered 504: nothing else may become of it.
+    /// their time was over, or met one instance after the other that was ended. Such a one is cut, or answered 504 or 500:
+    /// nothing else may become of it.
     pub fn failures(&self, mode: Mode) -> Vec<&str> {
         let excused = |failure: &str| {
-            mode.shared && ["HTTP/1.1 504", "cut after"].iter().any(|end| failure.contains(end))
+            mode.shared
+                && ["HTTP/1.1 500", "HTTP/1.1 504", "cut after"].iter().any(|end| failure.contains(end))
         };
         let own = self.answers.failures.iter().map(String::as_str).filter(|failure| !excused(failure));
         own.chain(self.neighbour.failures.iter().map(String::as_str)).collect()
