@@ -74,10 +74,9 @@ impl Linked {
         }
         let line = |(interface, parts): (&str, BTreeSet<&str>)| {
             let parts: Vec<String> = parts.into_iter().map(|part| format!("`{part}`")).collect();
-            let has = if parts.len() == 1 { "has" } else { "have" };
+            let has = if parts.len() == 1 { "has values of its own" } else { "have values of their own" };
             format!(
-                "warning: {} {has} values of its own for `{interface}`, which the portable component cannot carry: there, all \
-                 parts share what the host provides",
+                "warning: {} {has} for `{interface}`; in the portable component all parts share what the host provides",
                 parts.join(", ")
             )
         };
