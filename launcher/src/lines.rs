@@ -8,10 +8,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use wadoo_signing::lines::LineTable;
+use wadoo_signing::lines::{LineTable, LineTableError, MAX_TABLE_SIZE};
+use wadoo_signing::report::system_words;
 
 use crate::log;
-use crate::verify::{SignedAttachment, VerifiedArtifact};
+use crate::verify::{SignedAttachment, VerifiedArtifact, VerifyError};
 
 /// The source lines of one artifact, which may have none. Clones share what was read.
 #[derive(Clone, Debug, Default)]
@@ -55,14 +56,22 @@ impl SourceLines {
     }
 }
 
+/// Reads the table, or says why traps go without.
 fn read(attachment: &SignedAttachment) -> Option<LineTable> {
-    let because = match attachment.read() {
-        Ok(bytes) => match LineTable::decode(&bytes) {
-            Ok(table) => return Some(table),
-            Err(error) => format!("their table cannot be read: {error}"),
+    let table = match attachment.length() {
+        // Before memory is taken for it.
+        found if found > MAX_TABLE_SIZE as u64 => {
+            Err(LineTableError::Size { found: found as usize }.to_string())
+        }
+        _ => match attachment.read() {
+            Ok(bytes) => LineTable::decode(&bytes).map_err(|error| error.to_string()),
+            Err(VerifyError::Read { source, .. }) => Err(system_words(&source)),
+            Err(_) => Err("it is not what was signed".to_owned()),
         },
-        Err(error) => error.to_string(),
     };
-    log::line!(NoLines: "traps are told without their source lines: {because}");
-    None
+    table
+        .inspect_err(|because| {
+            log::line!(NoLines: "traps are told without source lines, whose table cannot be used: {because}");
+        })
+        .ok()
 }

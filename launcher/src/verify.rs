@@ -249,6 +249,11 @@ fn check_framing(
 }
 
 impl SignedAttachment {
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        self.info.length
+    }
+
     /// Its bytes, which are what was signed.
     ///
     /// # Errors
