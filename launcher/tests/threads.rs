@@ -3,9 +3,12 @@
 mod binary;
 mod guest;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -112,4 +115,48 @@ fn a_drain_that_takes_too_long_cuts_the_requests_of_every_thread() {
     let (code, stderr) = running.end();
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("stopped with"), "{stderr}");
+}
+
+/// A command of a user for whom the limit on threads counts. Root is above it, so for root it is somebody else.
+fn as_anybody(program: impl AsRef<OsStr>) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=54321", "--regid=54321", "--clear-groups"]).arg(program);
+    command
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+fn where_no_thread_can_be_had_those_that_there_are_serve() {
+    let can_be_asked = as_anybody("prlimit").arg("--version").output();
+    if !can_be_asked.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "skipped in CI, where nothing may be");
+        eprintln!("skipped: `setpriv` and `prlimit` are not installed");
+        return;
+    }
+    let place = Place::new(Trigger::Http02, &guest::hostile(), |manifest| manifest.limits.concurrency = 20);
+    // Where somebody else sees them.
+    let folder = place.folder.path();
+    fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let (launcher, binary) = (place.launcher(), folder.join("launcher"));
+    fs::copy(launcher.get_program(), &binary).unwrap();
+    let mut command = as_anybody(binary);
+    command.env_clear().envs(launcher.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let options = ["--addr", "127.0.0.1:0", "--threads", "3"];
+    let running = Running::spawn(command.arg(&place.artifact).args(options));
+    let mut first = visit(&running);
+    let process = format!("--pid={}", running.child.id());
+    assert!(as_anybody("prlimit").args([&process, "--nproc=0:0"]).status().unwrap().success());
+    let mut many: Vec<_> = (0..12).map(|_| visit(&running)).collect();
+    many.iter_mut().for_each(ask);
+    ask(&mut first);
+    assert!(workers(&running).is_empty());
+    running.signal(Signal::TERM);
+    drop((first, many));
+    let (code, stderr) = running.end();
+    assert_eq!(code, Some(0), "{stderr}");
+    // Once, and not for every connection.
+    assert_eq!(stderr.matches("no further thread can be had, 1 must do").count(), 1, "{stderr}");
 }

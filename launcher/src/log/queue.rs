@@ -3,7 +3,7 @@
 //! Owns the queue, the thread that writes it out, and the account of each [`Class`] of lines. Deliberately absent: what
 //! lines look like (see `event`).
 //!
-//! Invariants: nobody but that thread waits for a reader; at most [`QUEUE_BYTES`] wait, of which the application's
+//! Invariants: nobody but that thread waits for a reader, unless the system has no thread to give; at most [`QUEUE_BYTES`] wait, of which the application's
 //! output and lines about requests may take a share only, so that neither pushes out what the launcher says of
 //! itself; what is lost is counted and told. A server that says nothing has no thread for it.
 
@@ -162,20 +162,33 @@ impl Queue {
         }
     }
 
-    /// Starts the thread that writes, unless there is one. What waits is kept while the system has none to give:
-    /// the next line asks again.
+    /// Starts the thread that writes, unless there is one. While the system has none to give, the caller writes: the
+    /// log must not be silent just then. The next line asks again.
     pub(super) fn start(&'static self) {
         if !self.writing.swap(true, Ordering::Relaxed) {
             let thread = thread::Builder::new().name("log".to_owned()).stack_size(128 << 10).spawn(|| {
                 loop {
-                    self.write_some(&mut |stream, line: &str| match stream {
-                        Stream::Stdout => write_all(io::stdout(), line.as_bytes()),
-                        Stream::Stderr => write_all(io::stderr(), line.as_bytes()),
-                    });
+                    self.write_some(&mut write_out);
                 }
             });
-            self.writing.store(thread.is_ok(), Ordering::Relaxed);
+            if thread.is_err() {
+                self.writing.store(false, Ordering::Relaxed);
+                while let Some((stream, line)) = self.take() {
+                    write_out(stream, &line);
+                    self.count_written(&line);
+                }
+            }
         }
+    }
+
+    /// What is to be written next, if there is anything now.
+    fn take(&self) -> Option<(Stream, String)> {
+        self.lock().next(self.format)
+    }
+
+    fn count_written(&self, line: &str) {
+        self.lock().held -= line.len() + LINE_BYTES;
+        self.written.notify_all();
     }
 
     /// Waits for something to write, and writes it.
@@ -195,8 +208,7 @@ impl Queue {
         };
         drop(state);
         write(stream, &line);
-        self.lock().held -= line.len() + LINE_BYTES;
-        self.written.notify_all();
+        self.count_written(&line);
     }
 
     /// Waits until everything said is written, for at most `longest`.
@@ -206,6 +218,13 @@ impl Queue {
         self.more.notify_one();
         let written = self.written.wait_timeout_while(state, longest, |state| state.is_busy());
         written.unwrap_or_else(PoisonError::into_inner).0.ending = false;
+    }
+}
+
+fn write_out(stream: Stream, line: &str) {
+    match stream {
+        Stream::Stdout => write_all(io::stdout(), line.as_bytes()),
+        Stream::Stderr => write_all(io::stderr(), line.as_bytes()),
     }
 }
 
