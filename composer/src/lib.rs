@@ -12,6 +12,7 @@ pub mod inputs;
 pub mod interfaces;
 pub mod keys;
 pub mod link;
+pub mod lock;
 pub mod output;
 pub mod pipeline;
 pub mod plan;

@@ -30,13 +30,15 @@ pub(super) fn decode(
     bytes: Vec<u8>,
     types: &mut Types,
 ) -> Result<Package, InputError> {
-    check_preamble(&bytes)?;
+    if check_preamble(&bytes)? == Kind::Module {
+        return Err(InputError::CoreModule);
+    }
     // The validator asserts that types nest less deep than its counter can hold.
     let validated = catch_unwind(|| {
         let mut validator = Validator::new_with_features(features::engine());
         validator.validate_all(&bytes).map_err(|error| explain(&bytes, &error))
     })
-    .map_err(|_| InputError::Types("the validator fails on them".into()))??;
+    .map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))??;
     let (imports, exports) = root_items(&bytes);
     let count = imports.len() + exports.len();
     if count > MAX_IMPORTS_AND_EXPORTS {
@@ -56,7 +58,29 @@ pub(super) fn decode(
     Ok(package)
 }
 
-fn check_preamble(bytes: &[u8]) -> Result<(), InputError> {
+/// What is said when the validator panics.
+const VALIDATOR_FAILED: &str = "the validator fails on them";
+
+/// Validates a core module, which is hostile until then like a component.
+pub(super) fn validate_module(bytes: &[u8]) -> Result<(), InputError> {
+    if check_preamble(bytes)? == Kind::Component {
+        return Err(InputError::Component);
+    }
+    let validated = catch_unwind(|| Validator::new_with_features(features::engine()).validate_all(bytes));
+    match validated.map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))? {
+        Ok(_) => Ok(()),
+        Err(error) => Err(explain(bytes, &error)),
+    }
+}
+
+/// The two kinds of WebAssembly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Module,
+    Component,
+}
+
+fn check_preamble(bytes: &[u8]) -> Result<Kind, InputError> {
     if bytes.is_empty() {
         return Err(InputError::Empty);
     }
@@ -72,8 +96,8 @@ fn check_preamble(bytes: &[u8]) -> Result<(), InputError> {
         return Err(InputError::Truncated { size: bytes.len() as u64 });
     };
     match u32::from_le_bytes([version[0], version[1], version[2], version[3]]) {
-        COMPONENT => Ok(()),
-        CORE_MODULE => Err(InputError::CoreModule),
+        COMPONENT => Ok(Kind::Component),
+        CORE_MODULE => Ok(Kind::Module),
         version => Err(InputError::UnknownVersion { version }),
     }
 }
@@ -146,7 +170,7 @@ mod tests {
         assert_eq!(refusal(b"\0as"), "it ends in the middle of a section, after 3 bytes");
         assert_eq!(
             refusal(b"  ;; text\n(component)"),
-            "it is WebAssembly text, and a binary component is expected"
+            "it is WebAssembly text, and its binary form is expected"
         );
         assert_eq!(refusal(b"\x7fELF"), "it is not WebAssembly: it starts with 7f 45 4c 46");
         assert_eq!(refusal(b"\0asm\x0c\0\x01\0"), "it has the unknown WebAssembly version 0x1000c");

@@ -54,12 +54,34 @@ pub struct Linked {
 ///
 /// A denied interface that cannot be stubbed, a component that has more instances than is sane, and bugs.
 pub fn link(plan: &Plan, inputs: &Inputs) -> Result<Linked, Vec<Report>> {
+    build(plan, inputs, |stubs, bytes| finish(plan, inputs, stubs, bytes))
+}
+
+/// Links a recipe that is a part of another one: the component alone. What it takes from the instance pool and what it is
+/// granted are counted where it is a part.
+///
+/// # Errors
+///
+/// Those of [`link`].
+pub fn part(plan: &Plan, inputs: &Inputs) -> Result<Vec<u8>, Vec<Report>> {
+    build(plan, inputs, |stubs, bytes| {
+        audit::validate(&bytes, features::engine())?;
+        audit::check(plan, inputs, stubs, &audit::read(&bytes)?)?;
+        Ok(bytes)
+    })
+}
+
+fn build<T>(
+    plan: &Plan,
+    inputs: &Inputs,
+    finish: impl FnOnce(&Stubs, Vec<u8>) -> Result<T, LinkError>,
+) -> Result<T, Vec<Report>> {
     let parts: Vec<String> = plan.parts.keys().map(ToString::to_string).collect();
     let linked = stubs(plan, inputs).and_then(|stubs| {
         // The graph library panics where its assumptions fail; that must be told with the parts.
         catch_unwind(AssertUnwindSafe(|| {
             let bytes = encode(plan, inputs, &stubs)?;
-            finish(plan, inputs, &stubs, bytes)
+            finish(&stubs, bytes)
         }))
         .unwrap_or_else(|panic| Err(LinkError::Panic(panic_text(panic.as_ref()))))
     });
@@ -85,7 +107,10 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs, bytes: Vec<u8>) -> Result
         imports: imports.into_values().collect(),
         parts: found.parts(),
         exports: found.exports.into_keys().collect(),
-        trigger: plan.trigger.clone(),
+        trigger: plan
+            .trigger
+            .clone()
+            .ok_or_else(|| LinkError::Audit("it has nothing that starts it".to_owned()))?,
         grants,
         bytes,
     })

@@ -79,6 +79,14 @@ impl PlanError {
             Self::UnusedGrant { fate: Some((part, decision)), .. } => {
                 vec![format!("`{part}` imports it, and {}", fate(decision))]
             }
+            Self::NoPartExports { exports, .. } => exports
+                .iter()
+                .take(MAX_DIFFERENCES)
+                .map(|candidate| format!("`{}` exports `{}`", candidate.part, candidate.export))
+                .collect(),
+            Self::NotGranted { .. } => vec![
+                "what a part may reach is for the recipe to say that the application is made of".to_owned(),
+            ],
             Self::NoTrigger { near, .. } => {
                 let line = |candidate: &Candidate| {
                     format!("`{}` exports `{}`, which no launcher calls", candidate.part, candidate.export)

@@ -62,6 +62,10 @@ pub enum PlanError {
     ExportUnclear { name: String, part: PartName, exports: Vec<String> },
     #[error("nothing starts `{app}`: no part exports an HTTP handler or a command that no other part uses")]
     NoTrigger { app: String, near: Vec<Candidate> },
+    #[error("`{app}` exports nothing that another recipe could use")]
+    NoPartExports { app: String, exports: Vec<Candidate> },
+    #[error("`{part}` has values for `{}` in its own recipe, and gets none here", bare(import))]
+    NotGranted { part: PartName, import: String },
     #[error("`[exports]` has nothing that starts the application")]
     NoTriggerNamed { exports: Vec<String> },
     #[error("cannot tell what starts `{app}`: {} exports could", candidates.len())]
