@@ -24,6 +24,24 @@ const COMMAND: &str = r#"(module
     (drop (call $sizes (i32.const 52) (i32.const 56)))
     (call $exit (i32.sub (i32.load (i32.const 52)) (i32.const 3)))))"#;
 
+/// A handler of HTTP requests, by hand: answers 204 to all.
+const HANDLER: &str = r#"(module
+  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (import "wasi:http/types@0.2.12" "[constructor]fields" (func $fields (result i32)))
+  (import "wasi:http/types@0.2.12" "[constructor]outgoing-response" (func $response (param i32) (result i32)))
+  (import "wasi:http/types@0.2.12" "[method]outgoing-response.set-status-code"
+    (func $status (param i32 i32) (result i32)))
+  (import "wasi:http/types@0.2.12" "[static]response-outparam.set"
+    (func $set (param i32 i32 i32 i32 i64 i32 i32 i32 i32)))
+  (memory (export "memory") 1)
+  (func (export "wasi:http/incoming-handler@0.2.12#handle") (param $request i32) (param $out i32)
+    (local $answer i32)
+    (drop (call $random (i32.const 0) (i32.const 4)))
+    (local.set $answer (call $response (call $fields)))
+    (drop (call $status (local.get $answer) (i32.const 204)))
+    (call $set (local.get $out) (i32.const 0) (local.get $answer)
+      (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))))"#;
+
 /// What `wadoo inspect --json` says of the one artifact of the folder.
 fn manifest(scratch: &Scratch, artifact: &str) -> Value {
     let finished = run(scratch.wadoo().args(["inspect", "--json", artifact]));
@@ -79,6 +97,36 @@ fn a_core_module_of_preview_1_runs_as_a_command() {
     let digest = wadoo_signing::digest::Sha256Digest::of(&bytes).to_string();
     assert_eq!(manifest["inputs"]["legacy"]["digest"], digest, "the digest is that of the user's file");
     assert!(manifest.get("lock").is_none(), "{manifest}");
+}
+
+#[test]
+fn a_core_module_of_a_world_in_wit_answers_requests() {
+    let scratch = Scratch::new();
+    scratch.write("handler.wasm", wat::parse_str(HANDLER).expect("a module"));
+    let wit = workspace().join("wit/wasi-0.2");
+    let files = fs::read_dir(wit.join("deps")).expect("WIT").map(|entry| entry.expect("an entry").path());
+    for file in files.chain([wit.join("worlds.wit")]) {
+        let name = file.strip_prefix(&wit).expect("in the folder").to_str().expect("a name");
+        scratch.write(&format!("wit/{name}"), fs::read(&file).expect("WIT"));
+    }
+    let part = "[components.handler]\nmodule = \"handler.wasm\"\nwit = \"wit\"\nworld = \"wadoo:guest/http-service\"\n";
+    let recipe = scratch.write("recipe.toml", format!("{HEAD}{part}"));
+    let artifact = scratch.compose(&recipe);
+    let server = Server::start(scratch.launcher().arg(&artifact).args(["--addr", "127.0.0.1:0"]));
+    assert_eq!(server.get("/").status, 204);
+    assert_eq!(server.stop().code, 0);
+
+    let manifest = manifest(&scratch, "out/shop.cwasm");
+    assert_eq!(inputs(&manifest), ["handler", "handler/adapter", "handler/wit"]);
+    let adapter = manifest["inputs"]["handler/adapter"]["source"].as_str().expect("a source");
+    assert!(adapter.starts_with("wasi_snapshot_preview1.proxy.wasm of wasmtime "), "{adapter}");
+    // What the documentation says of the digest of a folder.
+    let command = "cd wit && find * -name '*.wit' | LC_ALL=C sort | xargs sha256sum | sha256sum";
+    let output =
+        std::process::Command::new("sh").args(["-c", command]).current_dir(scratch.path("")).output();
+    let sum = String::from_utf8(output.expect("a shell").stdout).expect("text");
+    let digest = format!("sha256:{}", sum.split(' ').next().expect("a sum"));
+    assert_eq!(manifest["inputs"]["handler/wit"]["digest"], digest);
 }
 
 #[test]

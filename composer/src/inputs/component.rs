@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wac_types::{Package, Types};
 use wadoo_signing::digest::Sha256Digest;
-use wasmparser::Validator;
+use wasmparser::{Validator, WasmFeatures};
 
 use super::depth;
 use super::error::InputError;
@@ -70,6 +70,25 @@ pub(super) fn validate_module(bytes: &[u8]) -> Result<(), InputError> {
     match validated.map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))? {
         Ok(_) => Ok(()),
         Err(error) => Err(explain(bytes, &error)),
+    }
+}
+
+/// Checks the types in the metadata of a core module: a component of types, which the encoder trusts not to nest without
+/// end. Whether the engine has these types is found out when the component is made.
+pub(super) fn check_metadata(section: &[u8]) -> Result<(), InputError> {
+    // An older form has a few bytes before the component.
+    let Some(start) = section.windows(MAGIC.len()).position(|bytes| bytes == MAGIC) else {
+        return Err(InputError::Types("its metadata has none".into()));
+    };
+    let bytes = &section[start..];
+    let validated = catch_unwind(|| Validator::new_with_features(WasmFeatures::all()).validate_all(bytes))
+        .map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))?
+        .map_err(|error| InputError::Types(format!("its metadata is damaged: {}", error.message())))?;
+    let (imports, exports) = root_items(bytes);
+    if depth::is_within(&validated, &imports, &exports, MAX_TYPE_DEPTH) {
+        Ok(())
+    } else {
+        Err(InputError::TooDeep)
     }
 }
 
@@ -218,6 +237,18 @@ mod tests {
             refusal(&nested_instances(50_000)),
             "its types cannot be understood: the validator fails on them"
         );
+    }
+
+    #[test]
+    fn metadata_nested_too_deep_is_refused() {
+        let refusal = |bytes: &[u8]| check_metadata(bytes).expect_err("must be refused").to_string();
+        assert_eq!(refusal(&nested_instances(110)), "its types are nested deeper than 100");
+        assert_eq!(
+            refusal(&nested_instances(50_000)),
+            "its types cannot be understood: the validator fails on them"
+        );
+        assert_eq!(refusal(b"\x03\x00"), "its types cannot be understood: its metadata has none");
+        assert!(check_metadata(&wasm_encoder_component()).is_ok());
     }
 
     fn nested_instances(depth: usize) -> Vec<u8> {

@@ -141,7 +141,13 @@ impl InputError {
     }
 
     /// The report for the part that has this input.
-    pub(super) fn report(&self, part: &PartName, component: &Component, written: &Path, path: &Path) -> Report {
+    pub(super) fn report(
+        &self,
+        part: &PartName,
+        component: &Component,
+        written: &Path,
+        path: &Path,
+    ) -> Report {
         let shown = written.display();
         let what = match self {
             Self::Pin { .. } => {

@@ -28,7 +28,7 @@ pub use file::MAX_COMPONENT_SIZE;
 pub use gather::{Gathered, MAX_RECIPE_DEPTH, MAX_TOTAL_PARTS, Watched, gather, watched};
 pub use module::ModuleError;
 pub use pattern::{MAX_FOLDER_ENTRIES, MatchError};
-pub use wit::{MAX_WIT_FILES, MAX_WIT_SIZE, WitError};
+pub use wit::{MAX_WIT_FILES, MAX_WIT_NESTING, MAX_WIT_SIZE, WitError};
 
 use crate::recipe::{Component, Input, PartName, Recipe, Spanned};
 use gather::Material;

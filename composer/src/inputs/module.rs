@@ -140,7 +140,7 @@ pub(super) fn encode(bytes: &[u8], world: Option<(&Wit, &InterfaceName)>) -> Res
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .map_err(|error| ModuleError::Other { reasons: reasons(error.chain()) })?;
     }
-    let surface = Surface::of(&module);
+    let surface = Surface::of(&module)?;
     let adapter = surface.adapter(&module)?;
     let encoded = catch_unwind(AssertUnwindSafe(|| {
         let mut encoder = ComponentEncoder::default();
@@ -166,7 +166,7 @@ struct Surface {
 }
 
 impl Surface {
-    fn of(module: &[u8]) -> Self {
+    fn of(module: &[u8]) -> Result<Self, InputError> {
         let mut surface = Self::default();
         // The validator has accepted these bytes; what it would not accept ends the loop.
         for payload in Parser::new(0).parse_all(module).map_while(Result::ok) {
@@ -181,13 +181,14 @@ impl Surface {
                     let exports = section.into_iter().filter_map(Result::ok);
                     surface.exports.extend(exports.map(|export| export.name.to_owned()));
                 }
-                Payload::CustomSection(section) => {
-                    surface.has_metadata |= section.name().starts_with("component-type");
+                Payload::CustomSection(section) if section.name().starts_with("component-type") => {
+                    component::check_metadata(section.data())?;
+                    surface.has_metadata = true;
                 }
                 _ => {}
             }
         }
-        surface
+        Ok(surface)
     }
 
     /// The adapter that it needs, if it needs one.

@@ -20,6 +20,9 @@ pub const MAX_WIT_FILES: usize = 1000;
 /// Their length together, in bytes.
 pub const MAX_WIT_SIZE: u64 = 16 << 20;
 
+/// How deep brackets in WIT may nest: parsing them recurses.
+pub const MAX_WIT_NESTING: usize = 100;
+
 /// Why WIT cannot be used.
 #[derive(Debug, Error)]
 #[allow(missing_docs, reason = "the messages say what the fields are")]
@@ -34,6 +37,8 @@ pub enum WitError {
     NotText { file: String },
     #[error("`{file}` in it is WIT in binary form")]
     Binary { file: String },
+    #[error("`{file}` in it nests deeper than {MAX_WIT_NESTING}")]
+    TooDeep { file: String },
     #[error("it is not valid WIT")]
     Invalid { lines: Vec<String> },
     #[error("it has no world `{world}`")]
@@ -220,7 +225,36 @@ fn names(folder: &Path) -> Result<Vec<String>, InputError> {
 }
 
 fn text(file: &str, bytes: Vec<u8>) -> Result<String, InputError> {
-    String::from_utf8(bytes).map_err(|_| WitError::NotText { file: file.to_owned() }.into())
+    let text = String::from_utf8(bytes).map_err(|_| WitError::NotText { file: file.to_owned() })?;
+    if nesting(&text) > MAX_WIT_NESTING {
+        return Err(WitError::TooDeep { file: file.to_owned() }.into());
+    }
+    Ok(text)
+}
+
+/// How deep brackets nest, comments to the end of a line left out. Those of types end with the item that they stand in.
+fn nesting(text: &str) -> usize {
+    let (mut items, mut types, mut deepest) = (0usize, 0usize, 0);
+    for line in text.lines() {
+        let code = line.split("//").next().unwrap_or_default();
+        let mut before = ' ';
+        for c in code.chars() {
+            match c {
+                '{' | '}' => {
+                    types = 0;
+                    items = if c == '{' { items + 1 } else { items.saturating_sub(1) };
+                }
+                ';' => types = 0,
+                '<' | '(' => types += 1,
+                '>' if before == '-' => {}
+                '>' | ')' => types = types.saturating_sub(1),
+                _ => {}
+            }
+            before = c;
+            deepest = deepest.max(items + types);
+        }
+    }
+    deepest
 }
 
 fn digest(files: &[(String, String)]) -> Sha256Digest {
@@ -239,4 +273,25 @@ pub(super) fn folders(root: &Path) -> Vec<PathBuf> {
         folders.extend(names.iter().map(|name| deps.join(name)).filter(|path| path.is_dir()));
     }
     folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_are_counted_and_arrows_and_comments_are_not() {
+        assert_eq!(nesting("interface a { f: func(a: list<u8>) -> list<u8>; g: func() -> u8; } // <<<<"), 3);
+        assert_eq!(nesting("world w {}\nworld v {}\n"), 1);
+    }
+
+    /// The parser would overflow the stack.
+    #[test]
+    fn endless_nesting_is_refused() {
+        let text = format!("package a:b;\ninterface c {{ type d = {}u8", "list<".repeat(200_000));
+        assert!(matches!(
+            super::text("c.wit", text.into_bytes()),
+            Err(InputError::Wit(WitError::TooDeep { .. }))
+        ));
+    }
 }

@@ -118,7 +118,8 @@ fn read_world(value: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<
     if let Ok(world) = text.parse() {
         return Some(Spanned { value: world, span: value.span() });
     }
-    let because = "expected a world's full name, like `acme:plugin/decoder`, with `@1.0.0` where the version matters";
+    let because =
+        "expected a world's full name, like `acme:plugin/decoder`, with `@1.0.0` where the version matters";
     problems.refuse("`world`", text, because, None, &value.span());
     None
 }

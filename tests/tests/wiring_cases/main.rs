@@ -9,6 +9,7 @@ mod determinism;
 mod engine;
 mod files;
 mod json;
+mod modules;
 mod mutation;
 mod resources;
 
