@@ -15,7 +15,7 @@ use crate::recipe::{self, Recipe};
 pub struct Facts<'a> {
     /// The recipe.
     pub recipe: &'a Recipe,
-    /// Digest and source of every input, by part.
+    /// Digest and source of every input, by name.
     pub inputs: &'a BTreeMap<String, Input>,
     /// The component that was compiled.
     pub linked: &'a Linked,
@@ -23,13 +23,15 @@ pub struct Facts<'a> {
     pub precompiled: &'a Precompiled,
     /// What is attached, in file order.
     pub attachments: &'a [Attachment],
+    /// Digest of `wadoo.lock`, where it held.
+    pub lock: Option<Sha256Digest>,
     /// Whether the signing key is a development key.
     pub development: bool,
 }
 
 /// Describes one artifact.
 pub fn describe(facts: &Facts<'_>) -> Manifest {
-    let Facts { recipe, inputs, linked, precompiled, attachments, development } = facts;
+    let Facts { recipe, inputs, linked, precompiled, attachments, lock, development } = facts;
     let digest = Sha256Digest::of(&linked.bytes);
     Manifest {
         app: manifest::App {
@@ -57,6 +59,7 @@ pub fn describe(facts: &Facts<'_>) -> Manifest {
         parts: linked.parts.clone(),
         inputs: (*inputs).clone(),
         recipe: recipe.digest(),
+        lock: *lock,
         attachments: attachments.iter().map(Attachment::info).collect(),
     }
 }

@@ -13,6 +13,7 @@ pub mod interfaces;
 pub mod keys;
 pub mod lines;
 pub mod link;
+pub mod lock;
 pub mod output;
 pub mod pipeline;
 pub mod plan;

@@ -26,7 +26,7 @@ use wadoo_signing::trust::TrustStore;
 
 use crate::compile;
 use crate::describe::{self, Facts};
-use crate::inputs::{self, Inputs};
+use crate::inputs::{self, Composition, Gathered, Inputs};
 use crate::keys::Signers;
 use crate::lines::{self, Lines};
 use crate::link::{self, Linked};
@@ -42,6 +42,8 @@ pub struct Planned {
     pub inputs: Inputs,
     /// What was decided.
     pub plan: Plan,
+    /// Digest of the lock, where it held.
+    pub lock: Option<Sha256Digest>,
 }
 
 /// A recipe whose parts are one component.
@@ -49,12 +51,14 @@ pub struct Planned {
 pub struct Composed {
     /// The recipe.
     pub recipe: Recipe,
-    /// Digest and source of every input, by part.
+    /// Digest and source of every input, by name.
     pub inputs: BTreeMap<String, Input>,
     /// The component.
     pub linked: Linked,
     /// Its source lines, if the recipe does not leave them out.
     pub lines: Lines,
+    /// Digest of the lock, where it held.
+    pub lock: Option<Sha256Digest>,
 }
 
 /// A signed artifact, not yet a file.
@@ -92,15 +96,33 @@ impl fmt::Display for LoadedBack {
     }
 }
 
-/// Reads a recipe's parts and decides every import.
+/// Reads a recipe's parts. The recipe has a part for each file of a pattern then.
+///
+/// # Errors
+///
+/// Everything that is wrong with the inputs.
+pub fn read(gathered: Gathered) -> Result<(Recipe, Inputs), Vec<Report>> {
+    inputs::read(gathered, &compose_part)
+}
+
+/// Makes components of what was gathered and decides every import. `lock` is the digest of a lock that held.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with the inputs or their wiring.
-pub fn plan(recipe: Recipe) -> Result<Planned, Vec<Report>> {
-    let inputs = inputs::read(&recipe)?;
+pub fn plan(gathered: Gathered, lock: Option<Sha256Digest>) -> Result<Planned, Vec<Report>> {
+    let (recipe, inputs) = read(gathered)?;
     let plan = plan::plan(&recipe, &inputs)?;
-    Ok(Planned { recipe, inputs, plan })
+    Ok(Planned { recipe, inputs, plan, lock })
+}
+
+/// The line from recipe to component, for a recipe that is a part of another one.
+fn compose_part(gathered: Gathered) -> Result<Composition, Vec<Report>> {
+    let (recipe, inputs) = read(gathered)?;
+    let plan = plan::part(&recipe, &inputs)?;
+    let bytes = link::part(&plan, &inputs)?;
+    let granted = plan.launcher.into_iter().filter(|(_, import)| import.grant.is_some());
+    Ok(Composition { bytes, asked: granted.map(|(name, _)| name).collect(), adapters: inputs.adapters })
 }
 
 /// Links the parts of a plan into one component.
@@ -109,19 +131,11 @@ pub fn plan(recipe: Recipe) -> Result<Planned, Vec<Report>> {
 ///
 /// The component cannot be encoded, or is not what the plan says.
 pub fn link(planned: Planned) -> Result<Composed, Vec<Report>> {
-    let Planned { recipe, inputs, plan } = planned;
+    let Planned { recipe, inputs, plan, lock } = planned;
     let linked = link::link(&plan, &inputs)?;
-    let inputs = plan
-        .parts
-        .iter()
-        .map(|(name, part)| {
-            let source = recipe.components[name].path.value.display().to_string();
-            (name.to_string(), Input { digest: part.digest, source })
-        })
-        .collect();
     let lines =
         if recipe.build.source_lines { lines::read(&linked.bytes, &linked.parts) } else { Lines::default() };
-    Ok(Composed { recipe, inputs, linked, lines })
+    Ok(Composed { recipe, inputs: inputs.accounts, linked, lines, lock })
 }
 
 /// Compiles, describes, signs and packages a composed component for one target.
@@ -146,6 +160,7 @@ pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<
         linked: &composed.linked,
         precompiled: &precompiled,
         attachments: &attachments,
+        lock: composed.lock,
         development: signers.development,
     });
     let statement = Statement { manifest, payload: PayloadDigests::of(&precompiled.payload) };

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 use wadoo_signing::report::{Exit, Report};
 
+use crate::inputs::Watched;
+
 /// A change is over when nothing more happened to the files for so long: a compiler writes one in many pieces.
 const QUIET: Duration = Duration::from_millis(80);
 /// A change is taken up after so long even if it does not end.
@@ -20,34 +22,41 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 pub struct Watch {
     watcher: RecommendedWatcher,
     events: Receiver<notify::Result<notify::Event>>,
+    /// What the system watches.
     folders: BTreeSet<PathBuf>,
     files: BTreeSet<PathBuf>,
+    /// Folders of which every file counts that is not hidden.
+    whole: BTreeSet<PathBuf>,
 }
 
 impl Watch {
-    /// Starts to watch `files`.
+    /// Starts to watch `inputs`.
     ///
     /// # Errors
     ///
     /// The system watches no more files.
-    pub fn start(files: &[PathBuf]) -> Result<Self, Report> {
+    pub fn start(inputs: &Watched) -> Result<Self, Report> {
         let (sender, events) = mpsc::channel();
         let watcher = notify::recommended_watcher(sender).map_err(|error| failed(&error))?;
-        let mut watch = Self { watcher, events, folders: BTreeSet::new(), files: BTreeSet::new() };
-        watch.follow(files)?;
+        let (folders, files, whole) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut watch = Self { watcher, events, folders, files, whole };
+        watch.follow(inputs)?;
         Ok(watch)
     }
 
-    /// Watches `files` from now on, and no others. A file whose folder is missing is waited for where that
+    /// Watches `inputs` from now on, and nothing else. A file whose folder is missing is waited for where that
     /// folder would be.
     ///
     /// # Errors
     ///
     /// The system watches no more files; those that it does are watched.
-    pub fn follow(&mut self, files: &[PathBuf]) -> Result<(), Report> {
-        self.files = files.iter().flat_map(|file| watched(file)).collect();
+    pub fn follow(&mut self, inputs: &Watched) -> Result<(), Report> {
+        // A folder is a file of the folder that it is in: it may be made or replaced itself.
+        self.files = inputs.files.iter().chain(&inputs.folders).flat_map(|file| watched(file)).collect();
+        self.whole = inputs.folders.iter().filter_map(|folder| whole(folder)).collect();
+        let parents = self.files.iter().filter_map(|file| file.parent());
         let folders: BTreeSet<PathBuf> =
-            self.files.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
+            parents.map(Path::to_owned).chain(self.whole.iter().cloned()).collect();
         for gone in self.folders.difference(&folders).cloned().collect::<Vec<_>>() {
             // A folder that was removed is not watched any more anyway.
             let _ = self.watcher.unwatch(&gone);
@@ -87,14 +96,25 @@ impl Watch {
         }
     }
 
+    fn is_in_whole(&self, path: &Path) -> bool {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.parent().is_some_and(|folder| self.whole.contains(folder))
+    }
+
     fn concerns(&self, event: &notify::Result<notify::Event>) -> bool {
         match event {
             Ok(event) if event.kind.is_access() => false,
-            Ok(event) => event.paths.iter().any(|path| self.files.contains(path)),
+            Ok(event) => event.paths.iter().any(|path| self.files.contains(path) || self.is_in_whole(path)),
             // What was lost may have been ours.
             Err(_) => true,
         }
     }
+}
+
+/// A folder as events name it, if it is there.
+fn whole(folder: &Path) -> Option<PathBuf> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    folder.canonicalize().ok().filter(|folder| folder.is_dir())
 }
 
 /// The paths whose events concern a file, as events name them: itself in its folder, what it is a link to, and,

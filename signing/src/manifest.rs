@@ -68,6 +68,9 @@ pub struct Manifest {
     pub inputs: BTreeMap<String, Input>,
     /// Digest of the recipe's bytes.
     pub recipe: Sha256Digest,
+    /// Digest of `wadoo.lock`, if there was one and the inputs were those that it has.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lock: Option<Sha256Digest>,
     /// The attachments of the file, in file order.
     pub attachments: Vec<AttachmentInfo>,
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::panic;
 use std::path::{Path, PathBuf};
 
-use wadoo::recipe::{self, MAX_REPORTS, Recipe, parse};
+use wadoo::recipe::{self, Input, MAX_REPORTS, Recipe, parse};
 use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse};
 use wadoo_signing::report::Report;
 
@@ -62,9 +62,15 @@ fn everything_that_a_recipe_can_say_is_read() {
     let reuse = recipe.reuse.as_ref().map(|reuse| &reuse.value);
     assert_eq!(reuse, Some(&Reuse::Concurrent(Concurrent { at_once: 8, lifetime })));
     let names: Vec<&str> = recipe.components.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["auth", "cart", "log"]);
+    assert_eq!(names, ["auth", "cart", "legacy", "log", "pay", "plugin"]);
     let (_, cart) = recipe.components.iter().find(|(name, _)| name.as_str() == "cart").expect("cart");
-    assert_eq!(cart.path.value, Path::new("guests/cart.wasm"));
+    assert!(matches!(&cart.input, Input::Component(path) if path.value == Path::new("guests/cart.wasm")));
+    let input =
+        |part: &str| &recipe.components.iter().find(|(name, _)| name.as_str() == part).expect(part).1.input;
+    assert!(matches!(input("legacy"), Input::Module { world: Some(world), .. }
+        if world.world.value.to_string() == "acme:plugin/decoder@1.0.0" && world.path.value == Path::new("wit")));
+    assert!(matches!(input("pay"), Input::Recipe(path) if path.value == Path::new("../pay/recipe.toml")));
+    assert!(matches!(input("plugin"), Input::Pattern(path) if path.value.as_str() == "plugins/*.wasm"));
     assert!(cart.digest.as_ref().is_some_and(|digest| digest.value.to_string().starts_with("sha256:9f86d0")));
     let with: Vec<String> =
         cart.with.iter().map(|(import, part)| format!("{import} = {}", part.value)).collect();

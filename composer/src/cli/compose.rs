@@ -9,7 +9,8 @@ use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::Trigger;
 use wadoo_signing::report::{Exit, Report, shell};
 
-use super::{Emit, Outcome, RecipeArgument, Talk, json_line, print_data};
+use super::{Emit, LockArgument, Outcome, RecipeArgument, Talk, json_line, print_data};
+use crate::inputs;
 use crate::keys::{self, Declared, Purpose, Signers};
 use crate::output::{self, Staged};
 use crate::pipeline::{self, Artifact, Composed, LoadedBack};
@@ -20,6 +21,8 @@ use crate::target::{TRIPLES, Target};
 pub(crate) struct Arguments {
     #[command(flatten)]
     recipe: RecipeArgument,
+    #[command(flatten)]
+    lock: LockArgument,
     /// The folder to write to.
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
@@ -49,14 +52,16 @@ struct Made {
 }
 
 pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
-    let recipe = crate::recipe::read(&arguments.recipe.file())?;
+    let gathered = inputs::gather(crate::recipe::read(&arguments.recipe.file())?);
+    let lock = arguments.lock.check(&gathered, talk).map_err(|report| vec![report])?;
     // Neither depends on the other, and a user wants to hear of both.
     let declared = match arguments.emit {
         Emit::Wasm => Ok(Declared::Development),
-        Emit::Cwasm | Emit::Both => keys::declared(&recipe, Purpose::of_process(arguments.release)),
+        Emit::Cwasm | Emit::Both => keys::declared(gathered.recipe(), Purpose::of_process(arguments.release)),
     };
     let folder = output::check_folder(&arguments.output).map_err(|report| vec![report]);
-    let (composed, declared) = all(pipeline::plan(recipe).and_then(pipeline::link), all(declared, folder))?;
+    let composed = pipeline::plan(gathered, lock).and_then(pipeline::link);
+    let (composed, declared) = all(composed, all(declared, folder))?;
     let (declared, ()) = declared;
     let targets = targets(arguments, &composed)?;
     talk.notes(&composed.lines.notes);
@@ -193,7 +198,7 @@ fn dry_run(arguments: &Arguments, composed: &Composed, targets: &[Target]) -> St
             "exports": composed.linked.exports,
         }));
     }
-    let parts = match composed.inputs.len() {
+    let parts = match composed.recipe.components.len() {
         1 => "1 part".to_owned(),
         several => format!("{several} parts"),
     };

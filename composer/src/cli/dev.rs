@@ -29,9 +29,10 @@ use wadoo_signing::report::{Exit, Report, shell};
 use wadoo_signing::trust::TrustStore;
 
 use super::{Outcome, RecipeArgument, Talk, print_data, print_reports};
+use crate::inputs::Watched;
 use crate::keys::{self, Signers};
 use crate::watch::Watch;
-use crate::{output, pipeline, recipe};
+use crate::{inputs, output, pipeline, recipe};
 
 /// How long running requests may take at the end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -147,20 +148,15 @@ impl Session {
         Ok(Self { recipe, folder: folder.to_owned(), mounts, authorities, signers, talk: talk.clone() })
     }
 
-    /// The recipe and its parts, as far as the recipe can be read.
-    fn inputs(&self) -> Vec<PathBuf> {
-        let mut files = vec![self.recipe.clone()];
-        if let Ok(recipe) = recipe::read(&self.recipe) {
-            let folder = self.recipe.parent().unwrap_or(Path::new(""));
-            files.extend(recipe.components.values().map(|part| folder.join(&part.path.value)));
-        }
-        files
+    /// The recipe and all that takes part, as far as it can be read.
+    fn inputs(&self) -> Watched {
+        inputs::watched(&self.recipe)
     }
 
     /// The whole line: compose, sign, write, open, verify, load, link.
     fn build(&self) -> Result<Built, Vec<Report>> {
         let begin = Instant::now();
-        let composed = pipeline::link(pipeline::plan(recipe::read(&self.recipe)?)?)?;
+        let composed = pipeline::link(pipeline::plan(inputs::gather(recipe::read(&self.recipe)?), None)?)?;
         if matches!(composed.linked.trigger, Trigger::Command02 | Trigger::Command03) {
             let what = format!("cannot serve `{}`: it is a command", composed.recipe.app.name);
             let hint = format!("compose and run it: `wadoo compose {}`", shell(&self.recipe));

@@ -15,7 +15,7 @@ use wadoo_signing::statement::Statement;
 use super::compose::size;
 use super::{Outcome, json_line, print_data};
 use crate::artifact::Parts;
-use crate::inputs::MAX_COMPONENT_SIZE;
+use crate::inputs::{self, MAX_COMPONENT_SIZE};
 use crate::{pipeline, recipe};
 
 /// The options of `wadoo inspect`.
@@ -48,7 +48,7 @@ fn inspect_recipe(arguments: &Arguments) -> Result<String, Vec<Report>> {
     let file =
         if arguments.file.is_dir() { arguments.file.join("recipe.toml") } else { arguments.file.clone() };
     if arguments.wat {
-        let composed = pipeline::link(pipeline::plan(recipe::read(&file)?)?)?;
+        let composed = pipeline::link(pipeline::plan(inputs::gather(recipe::read(&file)?), None)?)?;
         return wat(&file, &composed.linked.bytes).map_err(|report| vec![report]);
     }
     Err(vec![
@@ -172,6 +172,8 @@ fn show(manifest: &Manifest, identity: &str, signers: &[String]) -> String {
         "attached",
         manifest.attachments.iter().map(|one| format!("{} ({})", one.title(), size(one.length as usize))),
     ));
+    let lock = manifest.lock.as_ref();
+    lines.push(format!("lock          {}", lock.map_or("none".to_owned(), ToString::to_string)));
     // Nobody vouches for what an unverified manifest says.
     lines.iter().map(|line| format!("{}\n", Shown(line))).collect()
 }

@@ -10,16 +10,21 @@ mod inspect;
 mod key;
 mod plan;
 mod sign;
+mod update;
 mod verify;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::report::{Exit, Report};
+
+use crate::inputs::Gathered;
+use crate::lock::{self, Comparison, Lock, Strictness};
 
 /// Compose WebAssembly components, compile them ahead of time, sign them.
 ///
@@ -39,6 +44,7 @@ Examples:
   wadoo dev recipes/wadoocore/recipe.toml        compose, sign with a development key, serve, swap on change
   wadoo plan recipe.toml                         every import of every part, and what was decided
   wadoo compose recipe.toml                      write <app>.cwasm
+  wadoo update recipe.toml                       write wadoo.lock; `wadoo compose --locked` accepts no other inputs
   wadoo key new signing.pem                      make a signing key; then `[sign] keys = [\"file:signing.pem\"]`
   wadoo verify shop.cwasm --trust trusted/       check signature and every digest
 
@@ -59,6 +65,8 @@ enum Command {
     Compose(compose::Arguments),
     /// Print every import of every part and what was decided, without compiling.
     Plan(plan::Arguments),
+    /// Write `wadoo.lock`: the digest of every input, which `--locked` then demands.
+    Update(update::Arguments),
     /// Compose, sign with the development key, serve, and swap when an input changes.
     Dev(dev::Arguments),
     /// Make, show and trust keys.
@@ -86,6 +94,32 @@ impl RecipeArgument {
     /// The recipe's file.
     fn file(&self) -> PathBuf {
         if self.recipe.is_dir() { self.recipe.join("recipe.toml") } else { self.recipe.clone() }
+    }
+}
+
+/// Whether the inputs must be those of the lock.
+#[derive(Debug, Args)]
+pub(crate) struct LockArgument {
+    /// Fail if an input is not what `wadoo.lock` says, or if there is no lock.
+    #[arg(long)]
+    locked: bool,
+}
+
+impl LockArgument {
+    /// Compares the lock beside the recipe with what was gathered; the lock's digest, if it holds.
+    fn check(&self, gathered: &Gathered, talk: &Talk) -> Result<Option<Sha256Digest>, Report> {
+        // What cannot be read is told by whoever makes components of it.
+        let Some(accounts) = gathered.accounts() else { return Ok(None) };
+        let strictness = if self.locked { Strictness::Locked } else { Strictness::Lenient };
+        let recipe = Path::new(gathered.recipe().source.file());
+        match lock::compare(recipe, &Lock::of(accounts), strictness)? {
+            Comparison::Holds(digest) => Ok(Some(digest)),
+            Comparison::Absent => Ok(None),
+            Comparison::Differs(line) => {
+                talk.say(&line);
+                Ok(None)
+            }
+        }
     }
 }
 
@@ -123,7 +157,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Compose(arguments) => compose::run(arguments, &cli.talk),
-        Command::Plan(arguments) => plan::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments, &cli.talk),
+        Command::Update(arguments) => update::run(arguments, &cli.talk),
         Command::Dev(arguments) => dev::run(arguments, &cli.talk),
         Command::Key(command) => key::run(command),
         Command::Sign(arguments) => sign::run(arguments, &cli.talk),

@@ -3,21 +3,25 @@
 use clap::Args;
 use wadoo_signing::report::{Exit, Report};
 
-use super::{Outcome, RecipeArgument, print_data};
-use crate::{pipeline, recipe};
+use super::{LockArgument, Outcome, RecipeArgument, Talk, print_data};
+use crate::{inputs, pipeline, recipe};
 
 /// The options of `wadoo plan`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     recipe: RecipeArgument,
+    #[command(flatten)]
+    lock: LockArgument,
     /// Print the plan as JSON.
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    let planned = pipeline::plan(recipe::read(&arguments.recipe.file())?)?;
+pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
+    let gathered = inputs::gather(recipe::read(&arguments.recipe.file())?);
+    let lock = arguments.lock.check(&gathered, talk).map_err(|report| vec![report])?;
+    let planned = pipeline::plan(gathered, lock)?;
     let text = if arguments.json {
         let json = serde_json::to_string(&planned.plan).map_err(|error| {
             vec![Report::new(Exit::Bug, "cannot print the plan").because(error.to_string())]

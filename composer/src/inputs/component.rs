@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use wac_types::{Package, Types};
 use wadoo_signing::digest::Sha256Digest;
-use wasmparser::Validator;
+use wasmparser::{Validator, WasmFeatures};
 
 use super::depth;
 use super::error::InputError;
@@ -30,13 +30,15 @@ pub(super) fn decode(
     bytes: Vec<u8>,
     types: &mut Types,
 ) -> Result<Package, InputError> {
-    check_preamble(&bytes)?;
+    if check_preamble(&bytes)? == Kind::Module {
+        return Err(InputError::CoreModule);
+    }
     // The validator asserts that types nest less deep than its counter can hold.
     let validated = catch_unwind(|| {
         let mut validator = Validator::new_with_features(features::engine());
         validator.validate_all(&bytes).map_err(|error| explain(&bytes, &error))
     })
-    .map_err(|_| InputError::Types("the validator fails on them".into()))??;
+    .map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))??;
     let (imports, exports) = root_items(&bytes);
     let count = imports.len() + exports.len();
     if count > MAX_IMPORTS_AND_EXPORTS {
@@ -56,7 +58,48 @@ pub(super) fn decode(
     Ok(package)
 }
 
-fn check_preamble(bytes: &[u8]) -> Result<(), InputError> {
+/// What is said when the validator panics.
+const VALIDATOR_FAILED: &str = "the validator fails on them";
+
+/// Validates a core module, which is hostile until then like a component.
+pub(super) fn validate_module(bytes: &[u8]) -> Result<(), InputError> {
+    if check_preamble(bytes)? == Kind::Component {
+        return Err(InputError::Component);
+    }
+    let validated = catch_unwind(|| Validator::new_with_features(features::engine()).validate_all(bytes));
+    match validated.map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))? {
+        Ok(_) => Ok(()),
+        Err(error) => Err(explain(bytes, &error)),
+    }
+}
+
+/// Checks the types in the metadata of a core module: a component of types, which the encoder trusts not to nest without
+/// end. Whether the engine has these types is found out when the component is made.
+pub(super) fn check_metadata(section: &[u8]) -> Result<(), InputError> {
+    // An older form has a few bytes before the component.
+    let Some(start) = section.windows(MAGIC.len()).position(|bytes| bytes == MAGIC) else {
+        return Err(InputError::Types("its metadata has none".into()));
+    };
+    let bytes = &section[start..];
+    let validated = catch_unwind(|| Validator::new_with_features(WasmFeatures::all()).validate_all(bytes))
+        .map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))?
+        .map_err(|error| InputError::Types(format!("its metadata is damaged: {}", error.message())))?;
+    let (imports, exports) = root_items(bytes);
+    if depth::is_within(&validated, &imports, &exports, MAX_TYPE_DEPTH) {
+        Ok(())
+    } else {
+        Err(InputError::TooDeep)
+    }
+}
+
+/// The two kinds of WebAssembly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Module,
+    Component,
+}
+
+fn check_preamble(bytes: &[u8]) -> Result<Kind, InputError> {
     if bytes.is_empty() {
         return Err(InputError::Empty);
     }
@@ -72,8 +115,8 @@ fn check_preamble(bytes: &[u8]) -> Result<(), InputError> {
         return Err(InputError::Truncated { size: bytes.len() as u64 });
     };
     match u32::from_le_bytes([version[0], version[1], version[2], version[3]]) {
-        COMPONENT => Ok(()),
-        CORE_MODULE => Err(InputError::CoreModule),
+        COMPONENT => Ok(Kind::Component),
+        CORE_MODULE => Ok(Kind::Module),
         version => Err(InputError::UnknownVersion { version }),
     }
 }
@@ -146,7 +189,7 @@ mod tests {
         assert_eq!(refusal(b"\0as"), "it ends in the middle of a section, after 3 bytes");
         assert_eq!(
             refusal(b"  ;; text\n(component)"),
-            "it is WebAssembly text, and a binary component is expected"
+            "it is WebAssembly text, and its binary form is expected"
         );
         assert_eq!(refusal(b"\x7fELF"), "it is not WebAssembly: it starts with 7f 45 4c 46");
         assert_eq!(refusal(b"\0asm\x0c\0\x01\0"), "it has the unknown WebAssembly version 0x1000c");
@@ -194,6 +237,18 @@ mod tests {
             refusal(&nested_instances(50_000)),
             "its types cannot be understood: the validator fails on them"
         );
+    }
+
+    #[test]
+    fn metadata_nested_too_deep_is_refused() {
+        let refusal = |bytes: &[u8]| check_metadata(bytes).expect_err("must be refused").to_string();
+        assert_eq!(refusal(&nested_instances(110)), "its types are nested deeper than 100");
+        assert_eq!(
+            refusal(&nested_instances(50_000)),
+            "its types cannot be understood: the validator fails on them"
+        );
+        assert_eq!(refusal(b"\x03\x00"), "its types cannot be understood: its metadata has none");
+        assert!(check_metadata(&wasm_encoder_component()).is_ok());
     }
 
     fn nested_instances(depth: usize) -> Vec<u8> {

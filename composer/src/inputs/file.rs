@@ -19,10 +19,9 @@ const ELOOP: i32 = 40;
 #[cfg(not(target_os = "linux"))]
 const ELOOP: i32 = 62;
 
-/// Reads `path` relative to `folder`.
-pub(super) fn read(folder: &Path, path: &Path) -> Result<Vec<u8>, InputError> {
+/// Checks that `path`, relative to `folder`, is a regular file, and gives its length.
+pub(super) fn check(folder: &Path, path: &Path) -> Result<u64, InputError> {
     let file_path = folder.join(path);
-    // Before opening: a pipe would block the open.
     let found = fs::metadata(&file_path).map_err(|error| explain(error, &file_path, path))?;
     if found.is_dir() {
         return Err(InputError::Directory);
@@ -30,10 +29,18 @@ pub(super) fn read(folder: &Path, path: &Path) -> Result<Vec<u8>, InputError> {
     if !found.is_file() {
         return Err(InputError::NotRegular);
     }
-    if found.len() > MAX_COMPONENT_SIZE {
-        return Err(InputError::TooLarge { size: found.len() });
+    Ok(found.len())
+}
+
+/// Reads `path` relative to `folder`.
+pub(super) fn read(folder: &Path, path: &Path) -> Result<Vec<u8>, InputError> {
+    // Before opening: a pipe would block the open.
+    let size = check(folder, path)?;
+    if size > MAX_COMPONENT_SIZE {
+        return Err(InputError::TooLarge { size });
     }
-    let mut bytes = Vec::with_capacity(found.len() as usize);
+    let file_path = folder.join(path);
+    let mut bytes = Vec::with_capacity(size as usize);
     let file = File::open(&file_path).map_err(|error| explain(error, &file_path, path))?;
     // The file may grow while it is read.
     file.take(MAX_COMPONENT_SIZE + 1)
@@ -45,7 +52,8 @@ pub(super) fn read(folder: &Path, path: &Path) -> Result<Vec<u8>, InputError> {
     Ok(bytes)
 }
 
-fn explain(error: io::Error, file: &Path, written: &Path) -> InputError {
+/// Why `file`, which the recipe calls `written`, cannot be read.
+pub(super) fn explain(error: io::Error, file: &Path, written: &Path) -> InputError {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             let folder = file.parent().unwrap_or(Path::new("."));
@@ -61,11 +69,12 @@ fn explain(error: io::Error, file: &Path, written: &Path) -> InputError {
 /// The path, as the recipe would write it, of the file beside the missing one whose name is nearest.
 fn near(folder: &Path, written: &Path) -> Option<String> {
     let word = written.file_name()?.to_str()?;
+    let of_its_kind = |name: &String| Path::new(name).extension() == written.extension();
     let mut names: Vec<String> = fs::read_dir(folder)
         .ok()?
         .take(MAX_GUESSES)
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".wasm"))
+        .filter(of_its_kind)
         .collect();
     names.sort();
     let name = nearest(word, names.iter().map(String::as_str))?;

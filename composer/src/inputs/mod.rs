@@ -1,26 +1,37 @@
-//! The inputs: the bytes of every part, read once, checked to be components that the engine can run, with
-//! their types.
+//! The inputs: the bytes of every part, read once, made components where they are not, checked to be components that the
+//! engine can run, with their types.
 //!
-//! This is the edge where the composer reads guests. Identical bytes are kept once, whatever their paths: what
+//! This is the edge where the composer reads guests. It is done in two steps, [`gather`] and [`read`], so that `wadoo.lock`
+//! is compared before anything is made of the bytes. Identical bytes are kept once, whatever their paths: what
 //! counts is the digest. Whether the parts fit together is not decided here (see `plan`).
 
 mod component;
 mod depth;
 mod error;
 mod file;
+mod gather;
+mod module;
+mod pattern;
+mod wit;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use wac_types::{InterfaceId, ItemKind, Package, Types, World};
 use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest;
 use wadoo_signing::report::Report;
 
 pub use component::{MAX_IMPORTS_AND_EXPORTS, MAX_TYPE_DEPTH};
 pub use error::InputError;
 pub use file::MAX_COMPONENT_SIZE;
+pub use gather::{Gathered, MAX_RECIPE_DEPTH, MAX_TOTAL_PARTS, Watched, gather, watched};
+pub use module::ModuleError;
+pub use pattern::{MAX_FOLDER_ENTRIES, MatchError};
+pub use wit::{MAX_WIT_FILES, MAX_WIT_NESTING, MAX_WIT_SIZE, WitError};
 
-use crate::recipe::{PartName, Recipe};
+use crate::recipe::{Component, Input, PartName, Recipe, Spanned};
+use gather::Material;
 
 /// Every part of a recipe with the component that it is an instance of.
 pub struct Inputs {
@@ -30,6 +41,12 @@ pub struct Inputs {
     pub(crate) components: BTreeMap<Sha256Digest, Package>,
     /// Which component each part is an instance of.
     pub(crate) parts: BTreeMap<PartName, Sha256Digest>,
+    /// Digest and source of everything that the parts are made of, by name: what the manifest says.
+    pub(crate) accounts: BTreeMap<String, manifest::Input>,
+    /// Those of them that no file of the user is: adapters.
+    pub(crate) adapters: BTreeMap<String, manifest::Input>,
+    /// The imports for which the recipe of a part, where it is one, has values of its own.
+    pub(crate) asked: BTreeMap<PartName, BTreeSet<String>>,
 }
 
 impl Inputs {
@@ -66,46 +83,130 @@ impl Inputs {
     }
 }
 
-/// Reads every part of `recipe`, relative to the recipe's folder.
+/// A recipe that is a part of another, linked to one component.
+#[derive(Debug)]
+pub struct Composition {
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// The imports for which its own recipe has values: whoever uses it must grant or refuse them.
+    pub asked: BTreeSet<String>,
+    /// What wadoo put between its inputs and the engine, by part.
+    pub adapters: BTreeMap<String, manifest::Input>,
+}
+
+/// How a recipe that is a part of another becomes a component.
+pub type Compose<'a> = &'a dyn Fn(Gathered) -> Result<Composition, Vec<Report>>;
+
+/// Makes a component with types of everything that was gathered.
 ///
 /// # Errors
 ///
 /// One report for each part that cannot be used, in the order of the recipe.
-pub fn read(recipe: &Recipe) -> Result<Inputs, Vec<Report>> {
-    let folder = Path::new(recipe.source.file()).parent().unwrap_or(Path::new(""));
-    let mut inputs = Inputs { types: Types::new(), components: BTreeMap::new(), parts: BTreeMap::new() };
-    let mut reports = Vec::new();
-    for (name, part) in &recipe.components {
-        let read = file::read(folder, &part.path.value).and_then(|bytes| {
-            let digest = Sha256Digest::of(&bytes);
-            if let Some(pin) = &part.digest
-                && pin.value != digest
-            {
-                return Err(InputError::Pin { found: digest, pinned: pin.value });
+pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs), Vec<Report>> {
+    let accounts = gathered.accounts().unwrap_or_default();
+    let Gathered { recipe, parts, files, mut failures } = gathered;
+    let inputs = Inputs {
+        types: Types::new(),
+        components: BTreeMap::new(),
+        parts: BTreeMap::new(),
+        accounts,
+        adapters: BTreeMap::new(),
+        asked: BTreeMap::new(),
+    };
+    let mut reader = Reader { inputs, files, compose };
+    for (name, material) in parts {
+        let component = &recipe.components[&name];
+        match reader.part(&name, component, material) {
+            Ok(()) => {}
+            Err(Failure::Here(error)) => {
+                let path = input_path(component, &error);
+                let full = gather::folder(recipe.source.file()).join(&path.value);
+                let report = error.report(&name, component, &path.value, &full);
+                failures.add(recipe.source.place(&error.span(component, path)), report);
             }
-            if !inputs.components.contains_key(&digest) {
-                let package = component::decode(&digest, bytes, &mut inputs.types)?;
-                inputs.components.insert(digest, package);
-            }
-            Ok(digest)
-        });
-        match read {
-            Ok(digest) => {
-                inputs.parts.insert(name.clone(), digest);
-            }
-            Err(error) => {
-                let span = match (&error, &part.digest) {
-                    (InputError::Pin { .. }, Some(pin)) => pin.span.clone(),
-                    _ => part.path.span.clone(),
-                };
-                let report = error.report(name, &part.path.value, &folder.join(&part.path.value));
-                reports.push((recipe.source.place(&span), report));
+            Err(Failure::There(reports)) => {
+                failures.add_inner(recipe.source.place(&component.span), &name, reports);
             }
         }
     }
-    if reports.is_empty() {
-        return Ok(inputs);
+    let Reader { mut inputs, .. } = reader;
+    if failures.is_empty() {
+        inputs.accounts.extend(inputs.adapters.clone());
+        Ok((recipe, inputs))
+    } else {
+        Err(failures.into_reports())
     }
-    reports.sort_by_key(|(place, _)| (place.line, place.column));
-    Err(reports.into_iter().map(|(place, report)| report.at(place)).collect())
+}
+
+/// The path that a problem of `component` is about.
+fn input_path<'a>(component: &'a Component, error: &InputError) -> &'a Spanned<PathBuf> {
+    match (&component.input, error) {
+        (Input::Module { world: Some(world), .. }, InputError::Wit(_)) => &world.path,
+        (Input::Component(path) | Input::Module { path, .. } | Input::Recipe(path), _) => path,
+        (Input::Pattern(_), _) => unreachable!("`gather` leaves no pattern"),
+    }
+}
+
+/// Why a part cannot be used: one problem of this recipe, or those of another one.
+enum Failure {
+    Here(InputError),
+    There(Vec<Report>),
+}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        Self::Here(error)
+    }
+}
+
+struct Reader<'a> {
+    inputs: Inputs,
+    files: BTreeMap<Sha256Digest, Vec<u8>>,
+    compose: Compose<'a>,
+}
+
+impl Reader<'_> {
+    fn part(&mut self, name: &PartName, component: &Component, material: Material) -> Result<(), Failure> {
+        let digest = match material {
+            Material::Component(digest) => {
+                self.decode(digest, None)?;
+                digest
+            }
+            Material::Module(digest, wit) => {
+                let world = match &component.input {
+                    Input::Module { world: Some(world), .. } => Some(&world.world.value),
+                    _ => None,
+                };
+                let encoded = module::encode(&self.files[&digest], wit.as_ref().zip(world))?;
+                if let Some(adapter) = encoded.adapter {
+                    self.inputs.adapters.insert(format!("{name}/adapter"), adapter.account());
+                }
+                let digest = Sha256Digest::of(&encoded.bytes);
+                self.decode(digest, Some(encoded.bytes))?;
+                digest
+            }
+            Material::Composition(gathered) => {
+                let composed = (self.compose)(*gathered).map_err(Failure::There)?;
+                let adapters = composed.adapters.into_iter();
+                self.inputs.adapters.extend(adapters.map(|(part, input)| (format!("{name}/{part}"), input)));
+                self.inputs.asked.insert(name.clone(), composed.asked);
+                let digest = Sha256Digest::of(&composed.bytes);
+                self.decode(digest, Some(composed.bytes))?;
+                digest
+            }
+        };
+        self.inputs.parts.insert(name.clone(), digest);
+        Ok(())
+    }
+
+    /// Reads the types of a component, each once: one of the files, or one that was made.
+    fn decode(&mut self, digest: Sha256Digest, made: Option<Vec<u8>>) -> Result<(), InputError> {
+        if self.inputs.components.contains_key(&digest) {
+            return Ok(());
+        }
+        let bytes = made.unwrap_or_else(|| self.files[&digest].clone());
+        let package = component::decode(&digest, bytes, &mut self.inputs.types)?;
+        self.inputs.components.insert(digest, package);
+        Ok(())
+    }
 }

@@ -90,18 +90,29 @@ impl Linked {
 ///
 /// A denied interface that cannot be stubbed, a component that has more instances than is sane, and bugs.
 pub fn link(plan: &Plan, inputs: &Inputs) -> Result<Linked, Vec<Report>> {
+    with_stubs(plan, inputs, |stubs| finish(plan, inputs, stubs))
+}
+
+/// Links a recipe that is a part of another one: the component alone. What it takes from the instance pool and what it is
+/// granted are counted where it is a part.
+///
+/// # Errors
+///
+/// Those of [`link`].
+pub fn part(plan: &Plan, inputs: &Inputs) -> Result<Vec<u8>, Vec<Report>> {
+    with_stubs(plan, inputs, |stubs| portable(plan, inputs, stubs))
+}
+
+fn with_stubs<T>(
+    plan: &Plan,
+    inputs: &Inputs,
+    make: impl FnOnce(&Stubs) -> Result<T, LinkError>,
+) -> Result<T, Vec<Report>> {
     let parts: Vec<String> = plan.parts.keys().map(ToString::to_string).collect();
     let linked = stubs(plan, inputs).and_then(|stubs| {
         // The graph library panics where its assumptions fail; that must be told with the parts.
-        catch_unwind(AssertUnwindSafe(|| {
-            let portable = match plan.tells_parts_apart() {
-                true => Some(portable(plan, inputs, &stubs)?),
-                false => None,
-            };
-            let bytes = encode(plan, inputs, &stubs, Form::Linked)?;
-            finish(plan, inputs, &stubs, bytes, portable)
-        }))
-        .unwrap_or_else(|panic| Err(LinkError::Panic(panic_text(panic.as_ref()))))
+        catch_unwind(AssertUnwindSafe(|| make(&stubs)))
+            .unwrap_or_else(|panic| Err(LinkError::Panic(panic_text(panic.as_ref()))))
     });
     linked.map_err(|error| vec![error.report(&plan.app, &parts)])
 }
@@ -134,13 +145,12 @@ fn portable(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, Link
     Ok(bytes)
 }
 
-fn finish(
-    plan: &Plan,
-    inputs: &Inputs,
-    stubs: &Stubs,
-    bytes: Vec<u8>,
-    portable: Option<Vec<u8>>,
-) -> Result<Linked, LinkError> {
+fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkError> {
+    let portable = match plan.tells_parts_apart() {
+        true => Some(portable(plan, inputs, stubs)?),
+        false => None,
+    };
+    let bytes = encode(plan, inputs, stubs, Form::Linked)?;
     audit::validate(&bytes, features::engine())?;
     let found = audit::read(&bytes)?;
     let imports = audit::check(plan, inputs, stubs, &found, Form::Linked)?;
@@ -164,7 +174,10 @@ fn finish(
         imports: imports.into_values().collect(),
         parts: found.parts(),
         exports: found.exports.into_keys().collect(),
-        trigger: plan.trigger.clone(),
+        trigger: plan
+            .trigger
+            .clone()
+            .ok_or_else(|| LinkError::Audit("it has nothing that starts it".to_owned()))?,
         grants,
         bytes,
     })

@@ -48,6 +48,9 @@ impl PlanError {
             Self::ExportUnclear { exports, .. } => {
                 exports.iter().map(|export| format!("`{export}`")).collect()
             }
+            Self::Apart { .. } => {
+                vec!["all parts of a recipe that is a part share what that part is granted".to_owned()]
+            }
             Self::Missing { missing, .. } => missing_lines(missing),
             Self::Reuse { trigger, command: true } => {
                 vec![format!(
@@ -75,6 +78,14 @@ impl PlanError {
             Self::UnusedGrant { fate: Some((part, decision)), .. } => {
                 vec![format!("`{part}` imports it, and {}", fate(decision))]
             }
+            Self::NoPartExports { exports, .. } => exports
+                .iter()
+                .take(MAX_DIFFERENCES)
+                .map(|candidate| format!("`{}` exports `{}`", candidate.part, candidate.export))
+                .collect(),
+            Self::NotGranted { .. } => vec![
+                "what a part may reach is for the recipe to say that the application is made of".to_owned(),
+            ],
             Self::NoTrigger { near, .. } => {
                 let line = |candidate: &Candidate| {
                     format!("`{}` exports `{}`, which no launcher calls", candidate.part, candidate.export)

@@ -38,6 +38,8 @@ pub enum PlanError {
     WithUnclear { part: PartName, name: String, imports: Vec<String> },
     #[error("the `with` entry `{name}` of `{part}` has no effect: `deny` has `{pattern}`")]
     WithDenied { part: PartName, name: String, pattern: String },
+    #[error("`{part}` has values of its own for `{import}`, and its recipe is a part of another")]
+    Apart { part: PartName, import: String },
     #[error("`{part}` imports `{import}` and does not allow it")]
     NotAllowed { part: PartName, import: String, has_allow: bool, has_deny: bool },
     #[error("cannot plan `{app}`: {}", count(missing.len(), "import has no provider", "imports have no provider"))]
@@ -60,6 +62,10 @@ pub enum PlanError {
     ExportUnclear { name: String, part: PartName, exports: Vec<String> },
     #[error("nothing starts `{app}`: no part exports an HTTP handler or a command that no other part uses")]
     NoTrigger { app: String, near: Vec<Candidate> },
+    #[error("`{app}` exports nothing that another recipe could use")]
+    NoPartExports { app: String, exports: Vec<Candidate> },
+    #[error("`{part}` has values for `{}` in its own recipe, and gets none here", bare(import))]
+    NotGranted { part: PartName, import: String },
     #[error("`[exports]` has nothing that starts the application")]
     NoTriggerNamed { exports: Vec<String> },
     #[error("cannot tell what starts `{app}`: {} exports could", candidates.len())]

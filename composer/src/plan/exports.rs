@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wadoo_signing::manifest::{Reuse, Trigger};
 
 use super::error::{Candidate, PlanError};
-use super::{Decision, Problems, Wiring};
+use super::{Decision, Problems, Role, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces;
 use crate::recipe::{PartName, Recipe, Spanned};
@@ -14,25 +14,26 @@ use crate::recipe::{PartName, Recipe, Spanned};
 pub(super) struct Exports {
     /// By full name: the part.
     pub(super) names: BTreeMap<String, PartName>,
-    /// The one export among them that starts a call.
-    pub(super) trigger: Trigger,
+    /// The one export among them that starts a call; a part of another recipe needs none, and may have several.
+    pub(super) trigger: Option<Trigger>,
 }
 
 /// What `[exports]` says, or the one obvious trigger.
 pub(super) fn choose(
+    role: Role,
     recipe: &Recipe,
     inputs: &Inputs,
     wiring: &Wiring,
     problems: &mut Problems,
 ) -> Option<Exports> {
     if recipe.exports.is_empty() {
-        obvious(recipe, inputs, wiring, problems)
+        obvious(role, recipe, inputs, wiring, problems)
     } else {
-        named(recipe, inputs, problems)
+        named(role, recipe, inputs, problems)
     }
 }
 
-fn named(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) -> Option<Exports> {
+fn named(role: Role, recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) -> Option<Exports> {
     let mut names = BTreeMap::new();
     let before = problems.len();
     for (name, part) in &recipe.exports {
@@ -67,7 +68,8 @@ fn named(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) -> Option<Ex
         names.keys().filter_map(|name| interfaces::trigger(name).map(|trigger| (name, trigger))).collect();
     let span = recipe.exports.values().next().map(|part| part.span.clone());
     match triggers.as_slice() {
-        [(_, trigger)] => Some(Exports { trigger: trigger.clone(), names }),
+        _ if role == Role::Part => Some(Exports { trigger: None, names }),
+        [(_, trigger)] => Some(Exports { trigger: Some(trigger.clone()), names }),
         [] => {
             problems.push((span, PlanError::NoTriggerNamed { exports: names.keys().cloned().collect() }));
             None
@@ -83,7 +85,13 @@ fn named(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) -> Option<Ex
     }
 }
 
-fn obvious(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) -> Option<Exports> {
+fn obvious(
+    role: Role,
+    recipe: &Recipe,
+    inputs: &Inputs,
+    wiring: &Wiring,
+    problems: &mut Problems,
+) -> Option<Exports> {
     let consumed: BTreeSet<(&PartName, &str)> = wiring
         .values()
         .flat_map(BTreeMap::values)
@@ -105,8 +113,18 @@ fn obvious(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Pro
     match candidates.as_slice() {
         [(one, trigger)] => Some(Exports {
             names: BTreeMap::from([(one.export.clone(), one.part.clone())]),
-            trigger: trigger.clone(),
+            trigger: Some(trigger.clone()),
         }),
+        [] if role == Role::Part => {
+            let parts = recipe.components.keys();
+            let exports = parts
+                .flat_map(|part| inputs.exported_instances(part).map(move |(export, _)| (part, export)))
+                .filter(|(part, export)| !consumed.contains(&(*part, *export)))
+                .map(|(part, export)| Candidate { part: part.clone(), export: export.to_owned() })
+                .collect();
+            problems.push((None, PlanError::NoPartExports { app: recipe.app.name.to_string(), exports }));
+            None
+        }
         [] => {
             let near = recipe
                 .components
@@ -139,16 +157,21 @@ fn is_like_a_trigger(export: &str) -> bool {
 }
 
 /// Requests can only share what takes requests, and at once only what takes several.
-pub(super) fn check_reuse(recipe: &Recipe, exports: &Exports, problems: &mut Problems) {
+pub(super) fn check_reuse(
+    recipe: &Recipe,
+    trigger: &Trigger,
+    exports: &BTreeMap<String, PartName>,
+    problems: &mut Problems,
+) {
     let Some(Spanned { value, span }) = &recipe.reuse else { return };
-    let command = match (&exports.trigger, value) {
+    let command = match (trigger, value) {
         (_, Reuse::None { warm: 0 })
         | (Trigger::Http03, _)
         | (Trigger::Http02, Reuse::None { .. } | Reuse::Serial { .. }) => return,
         (Trigger::Http02, Reuse::Concurrent(_)) => false,
         (Trigger::Command02 | Trigger::Command03, _) => true,
     };
-    let trigger = exports.names.keys().find(|export| interfaces::trigger(export).is_some());
+    let trigger = exports.keys().find(|export| interfaces::trigger(export).is_some());
     let problem = PlanError::Reuse { trigger: trigger.cloned().unwrap_or_default(), command };
     problems.push((Some(span.clone()), problem));
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::error::{
-    Edge, Fate, MissingImport, Origin, PlanError, View, With, bare, listed, package, split_interface,
+    Candidate, Edge, Fate, MissingImport, Origin, PlanError, View, With, bare, listed, package,
+    split_interface,
 };
 use super::{Decision, LauncherReason};
 use crate::interfaces::{self, nearest};
@@ -48,6 +49,10 @@ impl PlanError {
                 let deny = entry_line(part, *has_deny, "deny", &format!("\"{}\"", bare(import)));
                 format!("{allow}; if it does not need it, {deny}")
             }
+            Self::Apart { import, .. } => {
+                let import = bare(import);
+                format!("grant it to all of them or none: `\"{import}\"` in `[grants]` and in each `allow`, or in `deny`")
+            }
             Self::Missing { missing, .. } => missing_hint(missing),
             Self::LauncherTypes { part, other, import, .. } => {
                 format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))
@@ -86,6 +91,16 @@ impl PlanError {
                 }
             }
             Self::ExportUnclear { exports, .. } => format!("write the version: `\"{}\"`", exports.first()?),
+            Self::NoPartExports { exports, .. } => match exports.first() {
+                Some(Candidate { part, export }) => {
+                    format!("name what it exports: `[exports]` with `\"{}\" = \"{part}\"`", bare(export))
+                }
+                None => "add a part that exports an interface".into(),
+            },
+            Self::NotGranted { part, import } => format!(
+                "put `\"{0}\"` into `[grants]` and into the `allow` of `[components.{part}]`, or into its `deny`",
+                bare(import)
+            ),
             Self::NoTrigger { .. } => {
                 "add a component that exports `wasi:http/handler@0.3.x`, `wasi:http/incoming-handler@0.2.x` \
                  or `wasi:cli/run`"

@@ -64,6 +64,22 @@ pub(super) fn imports(
     imports
 }
 
+/// A composition that is a part of another has one import for an interface: its own parts cannot be kept apart in it.
+pub(super) fn refuse_apart(
+    recipe: &Recipe,
+    launcher: &BTreeMap<String, LauncherImport>,
+    problems: &mut Problems,
+) {
+    for import in
+        launcher.iter().filter(|(name, import)| **name != import.interface).map(|(_, import)| import)
+    {
+        for part in &import.parts {
+            let problem = PlanError::Apart { part: part.clone(), import: import.interface.clone() };
+            problems.push((Some(recipe.components[part].span.clone()), problem));
+        }
+    }
+}
+
 /// The import of the root that `part` gets as `import`, and its name.
 pub(super) fn root_import<'a>(
     launcher: &'a BTreeMap<String, LauncherImport>,

@@ -7,6 +7,7 @@
 //! The rules, first match wins: `deny`; `with`; the one other part that exports a compatible name with a
 //! fitting type; the base set; a grant that the part allows; an interface that has only types.
 
+mod asked;
 mod because;
 mod cycle;
 mod decide;
@@ -43,8 +44,8 @@ pub struct Plan {
     pub parts: BTreeMap<PartName, PartPlan>,
     /// What the application exports, by full name: the part whose export it is.
     pub exports: BTreeMap<String, PartName>,
-    /// What starts a call into the application.
-    pub trigger: Trigger,
+    /// What starts a call into the application; `None` only for a composition that is a part of another.
+    pub trigger: Option<Trigger>,
     /// The imports that the launcher must provide, by the name that they have in the linked component.
     pub launcher: BTreeMap<String, LauncherImport>,
 }
@@ -125,12 +126,35 @@ type Wiring = BTreeMap<PartName, BTreeMap<String, Decision>>;
 /// What was found wrong, with its place in the recipe.
 type Problems = Vec<(Option<Span>, PlanError)>;
 
-/// Decides every import.
+/// What a recipe is composed to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Something that a launcher starts.
+    Application,
+    /// A part of another recipe, which calls whatever it exports.
+    Part,
+}
+
+/// Decides every import of an application.
 ///
 /// # Errors
 ///
 /// Every problem that does not follow from another one, in the order of the recipe.
 pub fn plan(recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
+    plan_as(Role::Application, recipe, inputs)
+}
+
+/// Decides every import of a recipe that is a part of another one. It may export anything, and what concerns a process of
+/// its own does not hold.
+///
+/// # Errors
+///
+/// Those of [`plan`].
+pub fn part(recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
+    plan_as(Role::Part, recipe, inputs)
+}
+
+fn plan_as(role: Role, recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
     let mut problems = Problems::new();
     let wiring = decide::decide(recipe, inputs, &mut problems);
     let decided = problems.is_empty();
@@ -139,16 +163,24 @@ pub fn plan(recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Report>> {
     let acyclic = !problems.iter().any(|(_, problem)| matches!(problem, PlanError::Cycle { .. }));
     // Without every wire, the trigger, unused parts and resources would only repeat what is wrong.
     let exports = if acyclic && (decided || !recipe.exports.is_empty()) {
-        exports::choose(recipe, inputs, &wiring, &mut problems)
+        exports::choose(role, recipe, inputs, &wiring, &mut problems)
     } else {
         None
     };
+    asked::check(recipe, inputs, &wiring, &mut problems);
     let launcher = launcher::imports(recipe, inputs, &wiring, decided, &mut problems);
+    if role == Role::Part {
+        launcher::refuse_apart(recipe, &launcher, &mut problems);
+    }
     if decided
         && acyclic
         && let Some(exports) = &exports
     {
-        exports::check_reuse(recipe, exports, &mut problems);
+        if let Some(trigger) = &exports.trigger
+            && role == Role::Application
+        {
+            exports::check_reuse(recipe, trigger, &exports.names, &mut problems);
+        }
         unused::parts(recipe, inputs, &wiring, &exports.names, &mut problems);
         let before = problems.len();
         resources::check(recipe, inputs, &wiring, exports, &launcher, &mut problems);
@@ -208,11 +240,26 @@ fn assemble(
     }
 }
 
+/// A hint that names tables as the recipe has them: a file of a pattern has none of its own.
+fn of_patterns(recipe: &Recipe, hint: String) -> String {
+    recipe.components.iter().fold(hint, |hint, (part, component)| {
+        let named = format!("`[components.{part}]`");
+        match &component.pattern {
+            Some(pattern) if hint.contains(&named) => format!(
+                "{} (which holds for every file of its pattern: narrow that, or give this file a table of its own)",
+                hint.replace(&named, &format!("`[components.{pattern}]`"))
+            ),
+            _ => hint,
+        }
+    })
+}
+
 fn reports(recipe: &Recipe, problems: Problems) -> Vec<Report> {
     let mut reports: Vec<Report> = problems
         .into_iter()
         .map(|(span, problem)| {
-            let report = problem.report();
+            let mut report = problem.report();
+            report.hint = report.hint.map(|hint| of_patterns(recipe, hint));
             match span {
                 Some(span) => report.at(recipe.source.place(&span)),
                 None => report,

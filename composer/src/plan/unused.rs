@@ -2,69 +2,118 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wac_types::World;
+
 use super::error::{Entry, Fate, PlanError, With};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{compatible, in_base_set, nearest};
-use crate::recipe::{InterfacePattern, PartName, Recipe, Span};
+use crate::recipe::{Component, InterfaceName, InterfacePattern, PartName, Recipe, Span, Spanned};
 use crate::signature;
 
 /// Entries of `with`, `allow`, `deny` and `grants` that match no import of their part, and those of `allow` and
 /// `grants` that match only what needs no leave.
 pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (part, component) in &recipe.components {
-        let imports: Vec<&str> = inputs.world(part).imports.keys().map(String::as_str).collect();
-        let mut report = |entry: Entry, text: String, span: &Span| {
+        let table = Table::of(recipe, inputs, wiring, part, component);
+        let Some(table) = table else { continue };
+        for (entry, text, span) in table.unused() {
+            let imports: Vec<&str> = table.imports().collect();
             let near = nearest(&text, imports.iter().map(|import| bare(import, &text))).map(str::to_owned);
             let imports =
                 imports.iter().filter(|import| !in_base_set(import)).map(|i| (*i).to_owned()).collect();
-            let problem = PlanError::UnusedEntry { part: part.clone(), entry, text, near, imports };
+            let part = component.pattern.as_ref().unwrap_or(part).clone();
+            let problem = PlanError::UnusedEntry { part, entry, text, near, imports };
             problems.push((Some(span.clone()), problem));
-        };
-        for (name, provider) in &component.with {
-            if !imports.iter().any(|import| name.matches(import)) {
-                report(Entry::With, name.to_string(), &provider.span);
-            }
-        }
-        for pattern in &component.allow {
-            if !imports.iter().any(|import| pattern.value.matches(import)) {
-                report(Entry::Allow, pattern.value.to_string(), &pattern.span);
-            }
-        }
-        for pattern in &component.deny {
-            if !imports.iter().any(|import| pattern.value.matches(import)) {
-                report(Entry::Deny, pattern.value.to_string(), &pattern.span);
-            }
-        }
-        for (pattern, grant) in &component.grants {
-            if !imports.iter().any(|import| pattern.matches(import)) {
-                report(Entry::Grants, pattern.to_string(), &grant.span);
-            }
         }
         let allowed = component.allow.iter().map(|pattern| (&pattern.value, &pattern.span, false));
         let granted = component.grants.iter().map(|(pattern, grant)| (pattern, &grant.span, true));
         for (pattern, span, granted) in allowed.chain(granted) {
-            if let Some((import, decision)) = idle(pattern, &imports, wiring.get(part)) {
+            if let Some((import, decision)) = table.idle(pattern) {
                 let text = pattern.to_string();
                 let problem = PlanError::IdleAllow { part: part.clone(), text, import, decision, granted };
                 problems.push((Some(span.clone()), problem));
             }
         }
         for (name, provider) in &component.with {
-            let matching: Vec<&&str> = imports.iter().filter(|import| name.matches(import)).collect();
-            let denied = |import: &str| component.deny.iter().find(|pattern| pattern.value.matches(import));
-            if let Some(first) = matching.first()
-                && let Some(pattern) = denied(first)
-                && matching.iter().all(|import| denied(import).is_some())
-            {
-                let problem = PlanError::WithDenied {
-                    part: part.clone(),
-                    name: name.to_string(),
-                    pattern: pattern.value.to_string(),
-                };
+            if let Some(pattern) = table.denied_whole(name) {
+                let problem = PlanError::WithDenied { part: part.clone(), name: name.to_string(), pattern };
                 problems.push((Some(provider.span.clone()), problem));
             }
         }
+    }
+}
+
+/// A table of the recipe and the parts that it is of: one, or all files of a pattern. What one of them uses has a use.
+struct Table<'a> {
+    component: &'a Component,
+    /// Imports of each part, with what was decided.
+    parts: Vec<(&'a World, Option<&'a BTreeMap<String, Decision>>)>,
+}
+
+impl<'a> Table<'a> {
+    /// The table of `part`; `None` if it is not the first of its pattern's files: a table is looked at once.
+    fn of(
+        recipe: &'a Recipe,
+        inputs: &'a Inputs,
+        wiring: &'a Wiring,
+        part: &'a PartName,
+        component: &'a Component,
+    ) -> Option<Self> {
+        let parts: Vec<&PartName> = match &component.pattern {
+            None => vec![part],
+            pattern => recipe
+                .components
+                .iter()
+                .filter(|(_, other)| other.pattern == *pattern)
+                .map(|(part, _)| part)
+                .collect(),
+        };
+        let first = parts.first() == Some(&part);
+        let parts = parts.into_iter().map(|part| (inputs.world(part), wiring.get(part))).collect();
+        first.then_some(Self { component, parts })
+    }
+
+    fn imports(&self) -> impl Iterator<Item = &'a str> {
+        self.parts.iter().flat_map(|(world, _)| world.imports.keys().map(String::as_str))
+    }
+
+    /// Entries that match no import.
+    fn unused(&self) -> Vec<(Entry, String, &'a Span)> {
+        let Component { with, allow, deny, grants, .. } = self.component;
+        let unused = |pattern: &&Spanned<InterfacePattern>| {
+            !self.imports().any(|import| pattern.value.matches(import))
+        };
+        let with = with.iter().filter(|(name, _)| !self.imports().any(|import| name.matches(import)));
+        let with = with.map(|(name, provider)| (Entry::With, name.to_string(), &provider.span));
+        let listed = |entry| {
+            move |pattern: &'a Spanned<InterfacePattern>| (entry, pattern.value.to_string(), &pattern.span)
+        };
+        let allow = allow.iter().filter(unused).map(listed(Entry::Allow));
+        let deny = deny.iter().filter(unused).map(listed(Entry::Deny));
+        let grants = grants.iter().filter(|(name, _)| !self.imports().any(|import| name.matches(import)));
+        let grants = grants.map(|(name, grant)| (Entry::Grants, name.to_string(), &grant.span));
+        with.chain(allow).chain(deny).chain(grants).collect()
+    }
+
+    /// The first import that is matched in vain, if no part needs the entry.
+    fn idle(&self, pattern: &InterfacePattern) -> Option<(String, Decision)> {
+        let mut first = None;
+        for (world, decisions) in &self.parts {
+            let imports: Vec<&str> = world.imports.keys().map(String::as_str).collect();
+            if imports.iter().any(|import| pattern.matches(import)) {
+                first = first.or(Some(idle(pattern, &imports, *decisions)?));
+            }
+        }
+        first
+    }
+
+    /// The pattern of `deny` that takes every import which `name` means, where one does.
+    fn denied_whole(&self, name: &InterfaceName) -> Option<String> {
+        let denied = |import: &str| self.component.deny.iter().find(|pattern| pattern.value.matches(import));
+        let meant: Vec<&str> = self.imports().filter(|import| name.matches(import)).collect();
+        let pattern = denied(meant.first()?)?;
+        meant.iter().all(|import| denied(import).is_some()).then(|| pattern.value.to_string())
     }
 }
 

@@ -1,17 +1,17 @@
 //! `[components.*]`: the parts, their files, wires, and what each may reach.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use toml::Spanned as Node;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 use wadoo_signing::report::{Exit, Report};
 
-use super::parse::{MAX_LIST, MAX_PARTS, MAX_PATH, Names, sub_table};
+use super::parse::{MAX_LIST, MAX_PARTS, Names, sub_table};
 use super::problems::{Problems, Table, Unsupported};
 use super::source::Spanned;
 use super::syntax::{clipped, quoted};
-use super::{Component, Grant, InterfaceName, InterfacePattern, PartName, grants};
+use super::{Component, Grant, InterfaceName, InterfacePattern, PartName, PathPattern, grants, input};
 use crate::interfaces;
 
 pub(super) fn read(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTreeMap<PartName, Component>> {
@@ -34,7 +34,7 @@ pub(super) fn read(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTre
         }
         _ => {}
     }
-    let names: Vec<&str> = table.entries.iter().map(|(key, _)| key.get_ref().as_ref()).collect();
+    let names = PartNames::of(table.entries);
     let mut components = BTreeMap::new();
     let mut whole = true;
     for (key, value) in table.entries {
@@ -60,14 +60,11 @@ pub(super) fn read(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTre
     whole.then_some(components)
 }
 
-const COMPONENT: &[&str] = &["path", "digest", "with", "allow", "deny", "grants"];
+const COMPONENT: &[&str] = &["path", "module", "wit", "recipe", "digest", "with", "allow", "deny", "grants"];
+/// What a core module has beside them.
+const MODULE: &[&str] = &["world"];
 const COMPONENT_LATER: &[Unsupported] = &[
     ("oci", "parts from a registry come with a later version; name a file with `path`"),
-    (
-        "recipe",
-        "a composition as a part comes with a later version; compose it with `--emit wasm` and name the file with `path`",
-    ),
-    ("module", "core modules come with a later version; make a component of it: `wasm-tools component new`"),
     ("config", "baked configuration comes with a later version"),
     ("env", "baked environment variables come with a later version"),
     ("args", "baked arguments come with a later version"),
@@ -85,19 +82,13 @@ const COMPONENT_LATER: &[Unsupported] = &[
 
 fn read_component(
     table: &Table<'_>,
-    name: &Node<std::borrow::Cow<'_, str>>,
-    names: &[&str],
+    name: &Node<Cow<'_, str>>,
+    names: &PartNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Component> {
-    problems.check_keys(table, COMPONENT, COMPONENT_LATER);
-    // One of the later sources explains itself; a missing `path` beside it would be a second message for one cause.
-    let elsewhere = ["oci", "recipe", "module"].iter().any(|key| table.entries.contains_key(*key));
-    let path = match (table.entries.get("path"), elsewhere) {
-        (None, true) => None,
-        _ => problems
-            .required(table, "path", "\"guests/part.wasm\"")
-            .and_then(|value| read_path(value, problems)),
-    };
+    let known = [COMPONENT, if input::is_module(table) { MODULE } else { &[] }].concat();
+    problems.check_keys(table, &known, COMPONENT_LATER);
+    let input = input::read(table, problems);
     let digest = table.entries.get("digest").map(|value| problems.parsed("`digest`", value));
     let with = read_with(table, name.get_ref(), names, problems);
     let allow = read_patterns(table, "allow", problems);
@@ -111,7 +102,8 @@ fn read_component(
     }
     Some(Component {
         span: name.span(),
-        path: path?,
+        pattern: None,
+        input: input?,
         digest: match digest {
             Some(digest) => Some(digest?),
             None => None,
@@ -123,31 +115,10 @@ fn read_component(
     })
 }
 
-fn read_path(value: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<Spanned<PathBuf>> {
-    let text = problems.string("`path`", value)?;
-    if text.contains(['*', '?', '[']) {
-        let report = Report::new(Exit::CouldNot, "a pattern in `path` is not supported by this version yet");
-        problems.add(&value.span(), report.hint("give each file a part of its own"));
-        return None;
-    }
-    if text.len() > MAX_PATH || text.contains(char::is_control) {
-        let because =
-            format!("expected the path of a file, of at most {MAX_PATH} bytes, without control characters");
-        problems.refuse("`path`", text, because, None, &value.span());
-        return None;
-    }
-    if text.contains("://") {
-        let report = Report::new(Exit::CouldNot, "an address in `path` is not supported by this version yet");
-        problems.add(&value.span(), report.hint("download it, and name the file"));
-        return None;
-    }
-    Some(Spanned { value: PathBuf::from(text), span: value.span() })
-}
-
 fn read_with(
     table: &Table<'_>,
     part: &str,
-    names: &[&str],
+    names: &PartNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<BTreeMap<InterfaceName, Spanned<PartName>>> {
     let Some(value) = table.entries.get("with") else { return Some(BTreeMap::new()) };
@@ -171,20 +142,53 @@ fn read_with(
     wires.finish()
 }
 
+/// The names that a recipe's text gives to parts.
+pub(super) struct PartNames<'t> {
+    tables: Vec<&'t str>,
+    /// Those of `tables` that stand for the files of a pattern.
+    patterns: Vec<&'t str>,
+}
+
+impl<'t> PartNames<'t> {
+    /// The names in `[components]`; a part whose own table is wrong exists all the same.
+    pub(super) fn of(components: &'t DeTable<'t>) -> Self {
+        let is_pattern = |value: &Node<DeValue<'_>>| {
+            let path = value.get_ref().as_table().and_then(|part| part.get("path"));
+            path.and_then(|path| path.get_ref().as_str()).is_some_and(PathPattern::is_pattern)
+        };
+        let names = |(key, _): (&'t Node<Cow<'t, str>>, &Node<DeValue<'_>>)| key.get_ref().as_ref();
+        Self {
+            tables: components.iter().map(names).collect(),
+            patterns: components.iter().filter(|(_, value)| is_pattern(value)).map(names).collect(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// Whether a part has this name, or can have it: the files of a pattern are not known yet.
+    fn have(&self, name: &str) -> bool {
+        let of_pattern =
+            |pattern: &&str| name.strip_prefix(*pattern).is_some_and(|rest| rest.starts_with('-'));
+        self.tables.contains(&name) || self.patterns.iter().any(of_pattern)
+    }
+}
+
 /// The name of a part that the recipe has.
 pub(super) fn read_part(
     value: &Node<DeValue<'_>>,
-    names: &[&str],
+    names: &PartNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Spanned<PartName>> {
     let part = problems.parsed::<PartName>("a part's name", value)?;
-    if names.contains(&part.value.as_str()) {
+    if names.have(part.value.as_str()) {
         return Some(part);
     }
     let report = Report::new(Exit::CouldNot, format!("there is no part `{}`", part.value));
-    let hint = match interfaces::nearest(part.value.as_str(), names.iter().copied()) {
+    let hint = match interfaces::nearest(part.value.as_str(), names.tables.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => parts(names),
+        None => parts(&names.tables),
     };
     // It may stand in a line that could not be read.
     problems.add_missing(&part.span, report.hint(hint));

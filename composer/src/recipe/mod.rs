@@ -8,9 +8,11 @@
 mod components;
 mod file;
 mod grants;
+mod input;
 mod instances;
 mod names;
 mod parse;
+mod pattern;
 mod problems;
 mod quantity;
 mod settings;
@@ -28,8 +30,10 @@ use wadoo_signing::manifest::{Grant, Reuse};
 use crate::target::{CpuLevel, Target};
 
 pub use file::{MAX_RECIPE_SIZE, read};
+pub use input::{Input, WitWorld};
 pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
 pub use parse::{MAX_LIST, MAX_PARTS, MAX_PATH, parse};
+pub use pattern::{PathPattern, PatternError, Step};
 pub use problems::MAX_REPORTS;
 pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
 
@@ -67,13 +71,15 @@ pub struct App {
     pub serial: u64,
 }
 
-/// One table `[components.NAME]`: a part.
-#[derive(Debug)]
+/// One table `[components.NAME]`: a part, or those of a pattern.
+#[derive(Clone, Debug)]
 pub struct Component {
     /// Where the table's name stands in the recipe.
     pub span: Span,
-    /// `path`, relative to the recipe's folder.
-    pub path: Spanned<PathBuf>,
+    /// The pattern's part of which this is one file; `inputs` finds them.
+    pub pattern: Option<PartName>,
+    /// Where it comes from; paths are relative to the recipe's folder.
+    pub input: Input,
     /// `digest`: a pin.
     pub digest: Option<Spanned<Sha256Digest>>,
     /// `with`: import → providing part.

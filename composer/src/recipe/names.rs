@@ -120,6 +120,14 @@ kebab_name!(
     PartName
 );
 
+impl PartName {
+    /// The name of the part that a pattern makes of a file: of `plugin` and `Json_Reader`, `plugin-json-reader`.
+    /// `None` if it cannot be one.
+    pub fn of_file(pattern: &Self, stem: &str) -> Option<Self> {
+        kebab_of(&format!("{pattern}-{stem}")).map(Self)
+    }
+}
+
 /// The first word begins with a letter, as WIT's labels do.
 fn check_kebab(text: &str) -> Result<(), NameError> {
     if text.len() > MAX_NAME {

@@ -271,16 +271,14 @@ fn read_exports(
     }
     let table = sub_table(root, "exports", problems)?;
     problems.check_length(&table, MAX_LIST)?;
-    // A part whose own table is wrong exists all the same.
     let components = root.entries.get("components").and_then(|value| value.get_ref().as_table());
-    let names: Vec<&str> = components.into_iter().flatten().map(|(key, _)| key.get_ref().as_ref()).collect();
+    let names = components.map(components::PartNames::of).filter(|names| !names.is_empty());
     let mut exports = Names::new("`[exports]`", InterfaceName::overlaps);
     for (key, value) in table.entries {
         let name = problems.parse_text("an export's name", key.get_ref(), &key.span());
-        let part = if names.is_empty() {
-            problems.parsed("a part's name", value)
-        } else {
-            components::read_part(value, &names, problems)
+        let part = match &names {
+            None => problems.parsed("a part's name", value),
+            Some(names) => components::read_part(value, names, problems),
         };
         exports.add(name, part, key.span(), problems);
     }

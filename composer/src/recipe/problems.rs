@@ -341,7 +341,7 @@ fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opt
 const HOMES: &[(&str, &[&str])] = &[
     ("at the top, before the first table", &["recipe"]),
     ("in `[app]`", &["name", "version", "serial"]),
-    ("in a part's table, `[components.NAME]`", &["path", "digest", "with", "allow", "deny"]),
+    ("in a part's table, `[components.NAME]`", &["path", "module", "wit", "digest", "with", "allow", "deny"]),
     ("in `[limits]`", &super::settings::LIMITS),
     ("in `[instances]`", &["reuse", "max-requests", "max-concurrent", "idle", "warm"]),
     ("in `[build]`", &["targets", "cpu"]),

@@ -89,6 +89,7 @@ pub(crate) fn manifest(payload: &[u8]) -> Manifest {
         )]),
         recipe: digest,
         parts: Vec::new(),
+        lock: None,
         attachments: Vec::new(),
     }
 }

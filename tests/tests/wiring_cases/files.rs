@@ -25,7 +25,7 @@ fn a_file_of_a_gibibyte_is_refused_unread() {
     });
     assert_eq!(
         what,
-        "cannot use `cart.wasm` for `cart`: it has 1073741824 bytes, and a component may have at most 268435456"
+        "cannot use `cart.wasm` for `cart`: it has 1073741824 bytes, and 268435456 are the most"
     );
 }
 

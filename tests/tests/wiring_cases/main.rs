@@ -1,7 +1,7 @@
 //! Golden cases of wiring: one folder each under `cases/wiring`.
 //!
 //! `recipe.toml` names files `x.wasm`; each is made from `x.wit` (a component whose functions trap) or `x.wat`,
-//! or stands in the folder as it is. What is expected is `plan.txt`, and `linked.wat` where the folder has one,
+//! or stands in the folder as it is; so do those of folders in it, and a folder `wit` is copied. What is expected is `plan.txt`, and `linked.wat` where the folder has one,
 //! or `error.txt`. `BLESS=1` writes what was found; a case without expectation fails.
 
 mod component;
@@ -9,6 +9,7 @@ mod determinism;
 mod engine;
 mod files;
 mod json;
+mod modules;
 mod mutation;
 mod resources;
 mod values;
@@ -18,13 +19,12 @@ use std::path::{Path, PathBuf};
 
 use wadoo::link::Linked;
 use wadoo::plan::Plan;
-use wadoo::{inputs, link, plan, recipe};
+use wadoo::{inputs, link, pipeline, plan, recipe};
 use wadoo_signing::report::Report;
 
 /// Recipe to component, as the commands do it.
 fn run(recipe: &Path) -> Result<(Plan, Linked), Vec<Report>> {
-    let recipe = recipe::read(recipe)?;
-    let inputs = inputs::read(&recipe)?;
+    let (recipe, inputs) = pipeline::read(inputs::gather(recipe::read(recipe)?))?;
     let plan = plan::plan(&recipe, &inputs)?;
     let linked = link::link(&plan, &inputs)?;
     Ok((plan, linked))
@@ -40,7 +40,10 @@ fn prepare(case: &Path, folder: &Path) {
         let path = entry.expect("entry").path();
         let target = folder.join(path.file_name().expect("name"));
         match path.extension().and_then(|extension| extension.to_str()) {
-            _ if path.is_dir() => fs::create_dir(&target).expect("folder"),
+            _ if path.is_dir() => {
+                fs::create_dir(&target).expect("folder");
+                if path.ends_with("wit") { copy(&path, &target) } else { prepare(&path, &target) }
+            }
             Some("wit") => {
                 let text = fs::read_to_string(&path).expect("wit");
                 fs::write(target.with_extension("wasm"), component::from_wit(&text)).expect("written");
@@ -54,6 +57,20 @@ fn prepare(case: &Path, folder: &Path) {
                 fs::copy(&path, &target).expect("copied");
             }
             _ => {}
+        }
+    }
+}
+
+/// Copies all that is in a folder.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("folder") {
+        let path = entry.expect("entry").path();
+        let target = to.join(path.file_name().expect("name"));
+        if path.is_dir() {
+            fs::create_dir(&target).expect("folder");
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("copied");
         }
     }
 }

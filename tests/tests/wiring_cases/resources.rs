@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use wadoo::plan::{Decision, PartPlan, Plan};
-use wadoo::{inputs, link, plan, recipe};
+use wadoo::{inputs, link, pipeline, plan, recipe};
 use wadoo_signing::manifest::Trigger;
 
 use crate::component;
@@ -106,7 +106,7 @@ fn forced(inputs: &inputs::Inputs, recipe: &recipe::Recipe, wires: &Wires) -> Pl
         version: "1.0.0".into(),
         parts: parts.collect(),
         exports: BTreeMap::from([("wasi:cli/run@0.2.12".into(), name("front"))]),
-        trigger: Trigger::Command02,
+        trigger: Some(Trigger::Command02),
         launcher: BTreeMap::new(),
     }
 }
@@ -122,7 +122,7 @@ fn the_plan_and_the_validator_agree_on_every_wiring() {
     for wires in wirings() {
         write_recipe(folder.path(), &wires);
         let recipe = recipe::read(&folder.path().join("recipe.toml")).expect("a recipe");
-        let inputs = inputs::read(&recipe).expect("inputs");
+        let (recipe, inputs) = pipeline::read(inputs::gather(recipe)).expect("inputs");
         let planned = plan::plan(&recipe, &inputs);
         let linked = link::link(&forced(&inputs, &recipe, &wires), &inputs);
         match (&planned, &linked) {

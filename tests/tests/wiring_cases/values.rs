@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tempfile::TempDir;
 use wadoo::plan::{LauncherImport, Plan};
-use wadoo::{inputs, link, plan, recipe};
+use wadoo::{inputs, link, pipeline, plan, recipe};
 
 use super::{cases, prepare};
 
@@ -14,7 +14,7 @@ fn two_parts() -> (TempDir, inputs::Inputs, Plan) {
     let folder = tempfile::tempdir().expect("folder");
     prepare(&cases().join("grants-of-parts"), folder.path());
     let recipe = recipe::read(&folder.path().join("recipe.toml")).expect("a recipe");
-    let inputs = inputs::read(&recipe).expect("inputs");
+    let (recipe, inputs) = pipeline::read(inputs::gather(recipe)).expect("inputs");
     let plan = plan::plan(&recipe, &inputs).expect("a plan");
     (folder, inputs, plan)
 }

@@ -1,0 +1,301 @@
+//! Everything that a recipe names, read once: the files of its parts, those that its patterns match, WIT, and, recursively,
+//! the recipes that are parts of it.
+//!
+//! Nothing is made of the bytes here, so what they are can be compared with `wadoo.lock` before anything is. What cannot
+//! be read is kept as a failure: the rest is looked at all the same, and every problem is told in one run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest;
+use wadoo_signing::report::Report;
+
+use super::error::{Failures, InputError};
+use super::wit::Wit;
+use super::{file, pattern, wit};
+use crate::recipe::{self, Component, Input, PartName, Recipe, Span, Spanned};
+
+/// How deep recipes may be parts of recipes.
+pub const MAX_RECIPE_DEPTH: usize = 8;
+/// Parts of all recipes of a composition together.
+pub const MAX_TOTAL_PARTS: usize = 4096;
+
+/// A recipe and the bytes of all that it names.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The recipe; instead of a pattern's part it has one for each file.
+    pub(super) recipe: Recipe,
+    /// The parts that could be read.
+    pub(super) parts: BTreeMap<PartName, Material>,
+    /// The files of this recipe's parts, each once.
+    pub(super) files: BTreeMap<Sha256Digest, Vec<u8>>,
+    /// The parts that could not.
+    pub(super) failures: Failures,
+}
+
+/// What a part is made of.
+#[derive(Debug)]
+pub(super) enum Material {
+    /// A component, in `files`.
+    Component(Sha256Digest),
+    /// A core module, in `files`, and the WIT that the recipe names for it.
+    Module(Sha256Digest, Option<Wit>),
+    /// A recipe of its own.
+    Composition(Box<Gathered>),
+}
+
+impl Gathered {
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Digest and source of every input by its name, those of recipes within recipes as `auth/check`; `None` if one could
+    /// not be read.
+    pub fn accounts(&self) -> Option<BTreeMap<String, manifest::Input>> {
+        let mut accounts = BTreeMap::new();
+        self.account("", &mut accounts).then_some(accounts)
+    }
+
+    /// The accounts of all inputs.
+    ///
+    /// # Errors
+    ///
+    /// Everything that could not be read.
+    pub fn into_accounts(self) -> Result<BTreeMap<String, manifest::Input>, Vec<Report>> {
+        match self.accounts() {
+            Some(accounts) => Ok(accounts),
+            None => Err(self.into_failures().into_reports()),
+        }
+    }
+
+    fn into_failures(self) -> Failures {
+        let Self { recipe, parts, mut failures, .. } = self;
+        for (name, material) in parts {
+            if let Material::Composition(inner) = material {
+                let inner = inner.into_failures();
+                if !inner.is_empty() {
+                    let place = recipe.source.place(&recipe.components[&name].span);
+                    failures.add_inner(place, &name, inner.into_reports());
+                }
+            }
+        }
+        failures
+    }
+
+    fn account(&self, prefix: &str, accounts: &mut BTreeMap<String, manifest::Input>) -> bool {
+        let mut whole = self.failures.is_empty();
+        for (name, material) in &self.parts {
+            let name_in_all = format!("{prefix}{name}");
+            let mut add = |name: String, digest: Sha256Digest, source: &Path| {
+                accounts.insert(name, manifest::Input { digest, source: source.display().to_string() });
+            };
+            match (material, &self.recipe.components[name].input) {
+                (Material::Component(digest), Input::Component(path)) => {
+                    add(name_in_all, *digest, &path.value);
+                }
+                (Material::Module(digest, wit), Input::Module { path, world }) => {
+                    if let (Some(wit), Some(world)) = (wit, world) {
+                        add(format!("{name_in_all}/wit"), wit.digest(), &world.path.value);
+                    }
+                    add(name_in_all, *digest, &path.value);
+                }
+                (Material::Composition(inner), Input::Recipe(path)) => {
+                    let prefix = format!("{name_in_all}/");
+                    add(name_in_all, inner.recipe.digest(), &path.value);
+                    whole &= inner.account(&prefix, accounts);
+                }
+                // Materials are made of the inputs, kind by kind.
+                _ => whole = false,
+            }
+        }
+        whole
+    }
+}
+
+/// Reads all that `recipe` names, relative to its folder.
+pub fn gather(recipe: Recipe) -> Gathered {
+    let file = Path::new(recipe.source.file()).to_owned();
+    let mut reader = Reader { open: vec![Open::new(&file)], parts: 0 };
+    reader.gather(recipe)
+}
+
+/// A recipe that is being read.
+struct Open {
+    /// The same for every way to name the file.
+    identity: PathBuf,
+    shown: String,
+}
+
+impl Open {
+    fn new(file: &Path) -> Self {
+        let identity = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        Self { identity, shown: file.display().to_string() }
+    }
+}
+
+struct Reader {
+    /// From the outermost recipe to the one that is being read.
+    open: Vec<Open>,
+    /// Parts of all recipes so far.
+    parts: usize,
+}
+
+/// Why one part could not be read: one problem of this recipe, or those of another one.
+enum Failure {
+    Here(Box<InputError>, PathBuf, Span),
+    There(Vec<Report>),
+}
+
+impl Reader {
+    fn gather(&mut self, mut recipe: Recipe) -> Gathered {
+        let folder = folder(recipe.source.file());
+        let mut failures = Failures::default();
+        pattern::expand(&mut recipe, &folder, &mut failures);
+        self.parts += recipe.components.len();
+        let (mut parts, mut files) = (BTreeMap::new(), BTreeMap::new());
+        for (name, component) in &recipe.components {
+            match self.part(&folder, component, &mut files) {
+                Ok(material) => {
+                    parts.insert(name.clone(), material);
+                }
+                Err(Failure::Here(error, path, span)) => {
+                    let report = error.report(name, component, &path, &folder.join(&path));
+                    failures.add(recipe.source.place(&span), report);
+                }
+                Err(Failure::There(reports)) => {
+                    failures.add_inner(recipe.source.place(&component.span), name, reports);
+                }
+            }
+        }
+        Gathered { recipe, parts, files, failures }
+    }
+
+    fn part(
+        &mut self,
+        folder: &Path,
+        component: &Component,
+        files: &mut BTreeMap<Sha256Digest, Vec<u8>>,
+    ) -> Result<Material, Failure> {
+        match &component.input {
+            Input::Component(path) => read(folder, path, component, files).map(Material::Component),
+            Input::Module { path, world } => {
+                let digest = read(folder, path, component, files)?;
+                let wit = world.as_ref().map(|world| {
+                    let wit = Wit::read(folder, &world.path.value);
+                    wit.map_err(|error| Failure::here(error, component, &world.path))
+                });
+                Ok(Material::Module(digest, wit.transpose()?))
+            }
+            Input::Recipe(path) => {
+                let file = folder.join(&path.value);
+                let opened = file::check(folder, &path.value).and_then(|_| self.open(&file));
+                opened.map_err(|error| Failure::here(error, component, path))?;
+                let recipe = recipe::read(&file).map_err(Failure::There);
+                let gathered = recipe.map(|recipe| Material::Composition(Box::new(self.gather(recipe))));
+                self.open.pop();
+                gathered
+            }
+            // `expand` has put parts of files in the place of every pattern, or taken the part out.
+            Input::Pattern(_) => Err(Failure::There(Vec::new())),
+        }
+    }
+
+    /// Begins with another recipe, if it is not being read already.
+    fn open(&mut self, file: &Path) -> Result<(), InputError> {
+        let open = Open::new(file);
+        if let Some(at) = self.open.iter().position(|other| other.identity == open.identity) {
+            let circle = self.open[at..].iter().chain([&open]);
+            return Err(InputError::Circle { recipes: circle.map(|open| open.shown.clone()).collect() });
+        }
+        if self.open.len() > MAX_RECIPE_DEPTH {
+            return Err(InputError::RecipesTooDeep);
+        }
+        if self.parts > MAX_TOTAL_PARTS {
+            return Err(InputError::TooManyParts);
+        }
+        self.open.push(open);
+        Ok(())
+    }
+}
+
+impl Failure {
+    fn here(error: InputError, component: &Component, path: &Spanned<PathBuf>) -> Self {
+        let span = error.span(component, path);
+        Self::Here(Box::new(error), path.value.clone(), span)
+    }
+}
+
+/// Reads one file of `component` into `files`, if its digest is the one that the recipe pins.
+fn read(
+    folder: &Path,
+    path: &Spanned<PathBuf>,
+    component: &Component,
+    files: &mut BTreeMap<Sha256Digest, Vec<u8>>,
+) -> Result<Sha256Digest, Failure> {
+    let bytes = file::read(folder, &path.value).map_err(|error| Failure::here(error, component, path))?;
+    let digest = Sha256Digest::of(&bytes);
+    match &component.digest {
+        Some(pin) if pin.value != digest => {
+            let error = InputError::Pin { found: digest, pinned: pin.value };
+            Err(Failure::here(error, component, path))
+        }
+        _ => {
+            files.entry(digest).or_insert(bytes);
+            Ok(digest)
+        }
+    }
+}
+
+/// The folder that paths of a recipe start from.
+pub(super) fn folder(recipe: &str) -> PathBuf {
+    Path::new(recipe).parent().unwrap_or(Path::new("")).to_owned()
+}
+
+/// Files and folders of which a change can change the composition, as far as they can be told: `file` itself, what it
+/// names, and what the recipes among that name.
+pub fn watched(file: &Path) -> Watched {
+    let mut watched = Watched::default();
+    watched.recipe(file, &mut Vec::new());
+    watched
+}
+
+/// What a composition is made from, as paths.
+#[derive(Debug, Default)]
+pub struct Watched {
+    /// Files by name.
+    pub files: Vec<PathBuf>,
+    /// Folders of which every file counts, new ones too.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Watched {
+    fn recipe(&mut self, file: &Path, open: &mut Vec<PathBuf>) {
+        self.files.push(file.to_owned());
+        let identity = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        if open.contains(&identity) || open.len() > MAX_RECIPE_DEPTH {
+            return;
+        }
+        let Ok(recipe) = recipe::read(file) else { return };
+        open.push(identity);
+        let folder = folder(recipe.source.file());
+        for component in recipe.components.values() {
+            match &component.input {
+                Input::Component(path) => self.files.push(folder.join(&path.value)),
+                Input::Pattern(path) => self.folders.extend(pattern::folders(&path.value, &folder)),
+                Input::Recipe(path) => self.recipe(&folder.join(&path.value), open),
+                Input::Module { path, world } => {
+                    self.files.push(folder.join(&path.value));
+                    if let Some(world) = world {
+                        let wit = folder.join(&world.path.value);
+                        self.folders.extend(wit::folders(&wit));
+                        self.files.push(wit);
+                    }
+                }
+            }
+        }
+        open.pop();
+    }
+}
