@@ -107,6 +107,7 @@ pub(crate) fn manifest(trigger: Trigger, imports: BTreeSet<String>) -> Manifest 
         parts: Vec::new(),
         inputs: BTreeMap::new(),
         recipe: none,
+        lock: None,
         attachments: Vec::new(),
     }
 }
