@@ -90,6 +90,27 @@ fn nobody_listens_and_nothing_is_looked_up() {
 }
 
 #[test]
+fn denied_sockets_answer_with_their_error() {
+    for guest in GUESTS {
+        let other = Echo::start();
+        let scratch = Scratch::new();
+        let recipe = scratch.recipe(guest, "", "");
+        let text = std::fs::read_to_string(&recipe).unwrap();
+        let path = "path = \"guest.wasm\"\n";
+        std::fs::write(&recipe, text.replace(path, &format!("{path}deny = [\"wasi:sockets/*\"]\n"))).unwrap();
+        let artifact = scratch.compose(&recipe);
+        let server = Server::start(scratch.launcher().arg(artifact).args(["--addr", "127.0.0.1:0"]));
+        for target in ["/tcp?to=", "/udp?to=", "/listen?to=", "/lookup?name="] {
+            let answer = server.get(&format!("{target}{}", other.address));
+            assert_eq!(answer.status, 403, "{guest} {target}: {}", answer.text());
+            let text = answer.text().to_lowercase().replace('-', "");
+            assert!(text.contains("accessdenied"), "{guest} {target}: {text}");
+        }
+        assert_eq!(other.heard.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[test]
 fn sockets_that_are_not_granted_are_refused_at_compose() {
     for guest in GUESTS {
         let scratch = Scratch::new();

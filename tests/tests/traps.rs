@@ -39,22 +39,22 @@ fn a_trap_names_the_part_that_it_happened_in() {
 }
 
 #[test]
-fn a_denied_call_traps_in_the_part_that_was_generated_for_it() {
+fn a_denied_call_without_an_error_traps_in_the_part_that_was_generated_for_it() {
     let scratch = Scratch::new();
-    scratch.copy("tests/guests/fetch-02.wasm");
+    scratch.copy("tests/guests/hostile-02.wasm");
     let recipe = scratch.write(
         "recipe.toml",
         "recipe = 1\n\n[app]\nname = \"shop\"\nversion = \"1.0.0\"\n\n\
-         [components.fetch]\npath = \"tests/guests/fetch-02.wasm\"\ndeny = [\"wasi:http/outgoing-handler\"]\n",
+         [components.dice]\npath = \"tests/guests/hostile-02.wasm\"\ndeny = [\"wasi:random/*\"]\n",
     );
     let artifact = scratch.compose(&recipe);
     let server =
         Server::start(scratch.launcher().arg(artifact).args(["--addr", "127.0.0.1:0", "--log", "text"]));
-    let id = id_in(&server.get("/fetch?url=http://127.0.0.1:1/").text());
+    let id = id_in(&server.get("/random?bytes=4").text());
     let stderr = server.stop().stderr;
     let line = stderr.lines().find(|line| line.contains(&id)).unwrap_or_else(|| panic!("{stderr}"));
-    let place = ", in part `fetch/denied`, function `wasi:http/outgoing-handler@0.2";
-    assert!(line.contains(place) && line.contains("#handle` at 0x"), "{line}");
+    let place = ", in part `dice/denied`, function `wasi:random/random@0.2";
+    assert!(line.contains(place) && line.contains("#get-random-bytes` at 0x"), "{line}");
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod audit;
 mod error;
 mod pool;
 mod stub;
-mod traps;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};

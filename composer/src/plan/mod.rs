@@ -75,7 +75,7 @@ pub enum Decision {
         /// Named by `with`, and not found by type.
         explicit: bool,
     },
-    /// An implementation whose every call traps is bound to it.
+    /// An implementation whose every call fails is bound to it.
     Deny {
         /// The pattern of the recipe that says so.
         pattern: String,

@@ -58,7 +58,7 @@ impl fmt::Display for Because<'_> {
                 }
                 write!(f, " ({})", if *explicit { "with" } else { "the one that fits" })
             }
-            Decision::Deny { pattern } => write!(f, "denied: every call traps ({pattern})"),
+            Decision::Deny { pattern } => write!(f, "denied: every call fails ({pattern})"),
             Decision::Launcher(reason) => write!(f, "from the launcher ({reason})"),
         }
     }

@@ -1,12 +1,15 @@
-//! Generated implementations of denied imports: every call traps, in a function that is named after it.
+//! Generated implementations of denied imports: every call fails.
 //!
 //! A stub exports the denied interfaces with the types that the part's component gives them. Types that those
-//! interfaces use of others are imported, and wired to where the part has them.
+//! interfaces use of others are imported, and wired to where the part has them. What a call meets, an error or a trap,
+//! is decided in `answer`; `module` writes the code.
 
-use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, dummy_module, embed_component_metadata};
-use wit_parser::{LiftLowerAbi, ManglingAndAbi};
+mod answer;
+mod module;
+#[cfg(test)]
+mod tests;
 
-use super::traps;
+use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, embed_component_metadata};
 
 /// Makes the stub for `denied`, full names of imports of `component`. Errors are one line of text.
 pub(super) fn generate(component: &[u8], denied: &[&str]) -> Result<Vec<u8>, String> {
@@ -20,9 +23,7 @@ pub(super) fn generate(component: &[u8], denied: &[&str]) -> Result<Vec<u8>, Str
     text.push('}');
     let package = resolve.push_source("stub.wit", &text).map_err(line)?;
     let world = resolve.select_world(&[package], Some("stub")).map_err(line)?;
-    // A synchronous lift is valid for async functions too; none of them returns.
-    let module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
-    let mut module = traps::name(&module).map_err(line)?;
+    let mut module = module::write(&resolve, world);
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(line)?;
     let mut encoder = ComponentEncoder::default();
     encoder.merge_imports_based_on_semver(false).module(&module).map_err(line)?;
