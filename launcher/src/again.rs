@@ -21,10 +21,10 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, Empty};
 
 use crate::app::{App, Slot};
-use crate::exchange::Title;
 use crate::guest::{Answer, Call};
 use crate::request_id::RequestId;
 use crate::server::Alive;
+use crate::title::Title;
 
 /// What remains of a request whose instance failed.
 pub(crate) struct Left {

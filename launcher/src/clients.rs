@@ -238,13 +238,27 @@ struct State {
     /// Requests that began.
     begun: u32,
     given_up: u32,
+    /// Something is to be written, and the client takes nothing at the moment.
+    unwritten: bool,
     /// Bytes of a head have come, and the head is not whole yet.
     head: bool,
 }
 
+impl State {
+    fn is_busy(&self) -> bool {
+        self.running > 0 || self.unwritten
+    }
+
+    fn gave_up(&self) -> bool {
+        let finished = self.begun.saturating_sub(self.given_up);
+        self.given_up > MAX_GIVEN_UP && self.given_up > finished
+    }
+}
+
 impl Seat {
     fn new(address: Option<IpAddr>, requests: Option<(Arc<AtomicU32>, u32)>) -> Self {
-        let state = State { since: Instant::now(), running: 0, begun: 0, given_up: 0, head: false };
+        let state =
+            State { since: Instant::now(), running: 0, begun: 0, given_up: 0, unwritten: false, head: false };
         Self { address, requests, state: Mutex::new(state), closed: Notify::new() }
     }
 
@@ -264,14 +278,28 @@ impl Seat {
     /// Whether requests were made, and since when there is none; `None` while one is running.
     fn idle(&self) -> Option<(bool, Instant)> {
         let state = self.lock();
-        (state.running == 0).then_some((state.begun > 0, state.since))
+        (!state.is_busy()).then_some((state.begun > 0, state.since))
     }
 
-    /// Bytes have come.
+    /// Bytes have come, which can only be those of a head.
     pub(crate) fn heard(&self) {
         let mut state = self.lock();
         if state.running == 0 && !state.head {
             state.head = true;
+            state.since = Instant::now();
+        }
+    }
+
+    /// Whether something is to be written that the client does not take at the moment.
+    pub(crate) fn unwritten(&self, unwritten: bool) {
+        self.lock().unwritten = unwritten;
+    }
+
+    /// A piece of a response was written: its request may have ended before.
+    pub(crate) fn responded(&self) {
+        let mut state = self.lock();
+        // A head that is being read has a time of its own.
+        if state.running == 0 && !state.head {
             state.since = Instant::now();
         }
     }
@@ -298,18 +326,24 @@ impl Seat {
         self.lock().begun == 0
     }
 
-    pub(crate) fn is_idle(&self) -> bool {
-        self.lock().running == 0
+    /// Whether no request has been running, and nothing was written, for so long.
+    pub(crate) fn is_quiet(&self, long: Duration) -> bool {
+        self.idle().is_some_and(|(_, since)| since.elapsed() >= long)
     }
 
-    /// When this connection has done nothing for too long; `None` while a request is running. On HTTP/2 frames that
-    /// are no request come at any time, so there the first byte begins no head.
-    pub(crate) fn deadline(&self, limits: &ConnectionLimits, heads: bool) -> Option<(Instant, Waiting)> {
+    /// Whether the client gave up more requests than a client may.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.lock().gave_up()
+    }
+
+    /// When this connection has done nothing for too long; `None` while a request is running, or the client is slow to
+    /// take a response.
+    pub(crate) fn deadline(&self, limits: &ConnectionLimits) -> Option<(Instant, Waiting)> {
         let state = self.lock();
-        if state.running > 0 {
+        if state.is_busy() {
             return None;
         }
-        let (longest, waiting) = match (state.head && heads, state.begun) {
+        let (longest, waiting) = match (state.head, state.begun) {
             (true, _) => (limits.head_timeout, Waiting::Head),
             (false, 0) => (limits.head_timeout, Waiting::Anything),
             (false, _) => (limits.idle_timeout, Waiting::Anything),
@@ -352,8 +386,7 @@ impl Drop for Busy {
         }
         if !self.finished {
             state.given_up += 1;
-            let finished = state.begun.saturating_sub(state.given_up);
-            if state.given_up > MAX_GIVEN_UP && state.given_up > finished {
+            if state.gave_up() {
                 self.seat.close();
             }
         }
@@ -457,19 +490,38 @@ mod tests {
         let limits = ConnectionLimits::default();
         let seat = Arc::new(Seat::new(None, None));
         let begin = Instant::now();
-        assert_eq!(seat.deadline(&limits, true), Some((begin + limits.head_timeout, Waiting::Anything)));
+        assert_eq!(seat.deadline(&limits), Some((begin + limits.head_timeout, Waiting::Anything)));
         tokio::time::advance(Duration::from_secs(1)).await;
         seat.heard();
         tokio::time::advance(Duration::from_secs(1)).await;
         seat.heard();
         let expected = begin + Duration::from_secs(1) + limits.head_timeout;
-        assert_eq!(seat.deadline(&limits, true), Some((expected, Waiting::Head)));
+        assert_eq!(seat.deadline(&limits), Some((expected, Waiting::Head)));
         let running = seat.begin();
-        assert_eq!(seat.deadline(&limits, true), None);
+        assert_eq!(seat.deadline(&limits), None);
         drop(running);
-        assert_eq!(
-            seat.deadline(&limits, true),
-            Some((Instant::now() + limits.idle_timeout, Waiting::Anything))
-        );
+        let after_the_last = || Some((Instant::now() + limits.idle_timeout, Waiting::Anything));
+        assert_eq!(seat.deadline(&limits), after_the_last());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        seat.responded();
+        assert_eq!(seat.deadline(&limits), after_the_last());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_client_did_not_take_yet_keeps_a_connection() {
+        let clients = clients(4, 4);
+        let slow = seat(&clients, "10.0.0.1").await.unwrap();
+        drop(slow.seat.begin());
+        slow.seat.unwritten(true);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(clients.make_room(1, "test"), 0);
+        assert_eq!(slow.seat.deadline(&ConnectionLimits::default()), None);
+        assert!(!slow.seat.is_quiet(Duration::ZERO));
+        slow.seat.unwritten(false);
+        slow.seat.responded();
+        assert!(!slow.seat.is_quiet(Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(slow.seat.is_quiet(Duration::from_secs(1)));
+        assert_eq!(clients.make_room(1, "test"), 1);
     }
 }

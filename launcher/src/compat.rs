@@ -127,13 +127,13 @@ fn cpu_has(_feature: &str) -> bool {
     false
 }
 
-/// Compares every setting that changes how code is compiled or where it may be loaded.
 /// Whether an import, by full name, has asynchronous functions for the launcher to provide.
 pub fn needs_concurrency(import: &str) -> bool {
     let version = import.rsplit_once('@').map(|(_, version)| version);
     import.starts_with("wasi:") && version.is_some_and(|version| !version.starts_with("0.2."))
 }
 
+/// Compares every setting that changes how code is compiled or where it may be loaded.
 fn check_profile(found: &EngineProfile, expected: &EngineProfile) -> Result<(), Incompatible> {
     // Exhaustive: a new setting must be compared, or skipped with a reason.
     let EngineProfile {

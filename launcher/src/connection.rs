@@ -7,8 +7,10 @@
 //! Invariant: a connection without a running request ends by itself, within twice the time-out that holds for it.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,9 +44,6 @@ const HEAD_SLACK: u32 = 16 << 10;
 /// What an HTTP/2 client sends first (RFC 9113, 3.4). No method of HTTP/1.1 begins like it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Pause before a preface that came in pieces is looked at again.
-const PREFACE_PAUSE: Duration = Duration::from_millis(10);
-
 /// How the two protocols are named in a TLS handshake (ALPN), the better one first.
 pub(crate) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -66,11 +65,13 @@ const MAX_PENDING_RESETS: usize = 20;
 /// HTTP/2: streams that this side had to reset for the client's mistakes, in all.
 const MAX_ERROR_RESETS: usize = 100;
 
-/// HTTP/2: how often a connection with running requests is looked at.
+/// HTTP/2: how often a connection is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
-/// HTTP/2: how long a client may take to answer the announcement that the connection ends.
-const GOAWAY_GRACE: Duration = Duration::from_millis(500);
+/// HTTP/2: a connection that is to end does so when nothing runs on it, and nothing was sent for so long: until then the
+/// client may still answer the announcement of its end, or make room for the rest of a response. Requests that come
+/// later than this after the announcement are refused.
+const GOAWAY_GRACE: Duration = Duration::from_secs(2);
 
 /// What all connections of a server have in common.
 #[derive(Clone)]
@@ -131,14 +132,34 @@ async fn open(
 /// Looks at the first bytes, and leaves them where they are.
 async fn preface(socket: &Socket) -> Protocol {
     let mut start = [0; PREFACE.len()];
+    let mut known = 0;
     loop {
-        match socket.peek(&mut start).await {
+        match socket.peek(&mut start, known).await {
             Ok(length) if length == PREFACE.len() && start == PREFACE => return Protocol::Http2,
-            Ok(length @ 1..) if PREFACE.starts_with(&start[..length]) => sleep(PREFACE_PAUSE).await,
+            Ok(length) if length > known && PREFACE.starts_with(&start[..length]) => known = length,
             // Also the end of what never began: hyper sees it as well.
             _ => return Protocol::Http1,
         }
     }
+}
+
+/// When a request has its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    AtOnce,
+    /// After the other connections: requests that stand behind each other are no reason for those to wait.
+    Behind,
+    /// It came too late.
+    Never,
+}
+
+/// How a connection ends before its client ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Without another byte.
+    Now,
+    /// After the responses that are on their way.
+    Gently,
 }
 
 /// A connection whose protocol is known.
@@ -163,11 +184,14 @@ impl Connection {
         }
         drop(app);
 
+        // A request began in this turn of the connection.
+        let began = AtomicBool::new(false);
         let service = service_fn(|request| {
             let mut busy = self.seat.begin();
             // Nothing can be given up but with the whole connection.
             busy.finish();
-            let answer = self.answer(secure, request);
+            let order = if began.swap(true, Ordering::Relaxed) { Order::Behind } else { Order::AtOnce };
+            let answer = self.answer(secure, order, request);
             // Not an async block, which would hold the answer's future twice.
             answer.map(|response| Ok::<_, Infallible>(response.map(|body| Counted { body, _busy: busy })))
         });
@@ -178,21 +202,16 @@ impl Connection {
             tokio::select! {
                 biased;
                 // How it ended is the client's business: it left, stalled, or sent what is not HTTP.
-                _ = &mut connection => return,
-                changed = phase.changed() => match (changed, *phase.borrow()) {
-                    (Ok(()), Phase::Serving) => {}
-                    // Half of a first head is no request, and hyper would wait for the rest of it.
-                    (Ok(()), Phase::Draining) if self.seat.is_unused() => return,
+                _ = poll_fn(|context| {
+                    began.store(false, Ordering::Relaxed);
+                    connection.poll_unpin(context)
+                }) => return,
+                end = self.end(&mut phase) => match end {
+                    End::Now => return,
                     // Closes at once if idle, else after the response.
-                    (Ok(()), Phase::Draining) => Pin::new(&mut connection).graceful_shutdown(),
-                    (Ok(()), Phase::Stopped) | (Err(_), _) => return,
+                    End::Gently => Pin::new(&mut connection).graceful_shutdown(),
                 },
-                () = self.seat.closed() => match self.seat.is_idle() {
-                    true => return,
-                    // A request came while this connection was being chosen.
-                    false => Pin::new(&mut connection).graceful_shutdown(),
-                },
-                () = &mut timer => match self.overdue(true) {
+                () = &mut timer => match self.overdue() {
                     Ok(waiting) => break waiting,
                     Err(next) => timer.as_mut().reset(next),
                 },
@@ -227,35 +246,31 @@ impl Connection {
         drop(app);
 
         let sending = Sending::default();
+        let leaving = OnceLock::<Instant>::new();
         let service = service_fn(|request: Request<Incoming>| {
             let busy = self.seat.begin();
             let longest = switch.current().body_timeout();
             let head = request.method() == Method::HEAD;
-            let answer = self.answer(secure, request);
+            let late = leaving.get().is_some_and(|since| since.elapsed() > GOAWAY_GRACE);
+            let order = if late { Order::Never } else { Order::AtOnce };
+            let answer = self.answer(secure, order, request);
             let sending = sending.clone();
             answer.map(move |response| Ok::<_, Infallible>(sending.take(response, head, busy, longest)))
         });
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut timer = pin!(sleep(limits.head_timeout.min(TICK)));
-        let mut leaving = false;
         loop {
             let leave = tokio::select! {
                 biased;
                 _ = &mut connection => return,
-                changed = phase.changed() => match (changed, *phase.borrow()) {
-                    (Ok(()), Phase::Serving) => false,
-                    (Ok(()), Phase::Draining) if self.seat.is_unused() => return,
-                    (Ok(()), Phase::Draining) => true,
-                    (Ok(()), Phase::Stopped) | (Err(_), _) => return,
-                },
-                () = self.seat.closed() => match self.seat.is_idle() {
-                    true => return,
-                    false => true,
+                end = self.end(&mut phase) => match end {
+                    End::Now => return,
+                    End::Gently => true,
                 },
                 () = &mut timer => {
                     let tick = sending.end_stalled();
-                    let overdue = self.overdue(false);
-                    if leaving && self.seat.is_idle() {
+                    let overdue = self.overdue();
+                    if leaving.get().is_some() && self.seat.is_quiet(GOAWAY_GRACE) {
                         return;
                     }
                     let next = overdue.err().map_or(tick, |next| next - Instant::now());
@@ -263,10 +278,32 @@ impl Connection {
                     overdue.is_ok()
                 }
             };
-            if leave && !std::mem::replace(&mut leaving, true) {
+            if leave && leaving.set(Instant::now()).is_ok() {
                 // Says goodbye at once, and closes after the last response.
                 connection.as_mut().graceful_shutdown();
                 timer.as_mut().reset(Instant::now() + GOAWAY_GRACE);
+            }
+        }
+    }
+
+    /// Waits until this connection is to end, and says how.
+    async fn end(&self, phase: &mut watch::Receiver<Phase>) -> End {
+        loop {
+            tokio::select! {
+                biased;
+                changed = phase.changed() => match (changed, *phase.borrow()) {
+                    (Ok(()), Phase::Serving) => {}
+                    // Half of a first head is no request, and hyper would wait for the rest of it.
+                    (Ok(()), Phase::Draining) if self.seat.is_unused() => return End::Now,
+                    (Ok(()), Phase::Draining) => return End::Gently,
+                    (Ok(()), Phase::Stopped) | (Err(_), _) => return End::Now,
+                },
+                // What was answered a moment ago may not be written yet, and a request may have come since this
+                // connection was chosen.
+                () = self.seat.closed() => {
+                    let now = self.seat.is_unused() || self.seat.gave_up() || self.seat.is_quiet(GOAWAY_GRACE);
+                    return if now { End::Now } else { End::Gently };
+                }
             }
         }
     }
@@ -275,23 +312,25 @@ impl Connection {
     fn answer(
         &self,
         secure: bool,
+        order: Order,
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Response<ResponseBody>> + Send + use<> {
         let Common { switch, alive, limits, .. } = &self.common;
         let crowded = self.seat.crowded().map_or(Ok(()), |most| Err(Problem::Crowded(most)));
-        let settled =
-            crowded.and_then(|()| check(limits, &request)).and_then(|()| settle(&mut request, secure));
+        let settled = if order == Order::Never { Err(Problem::Leaving) } else { crowded }
+            .and_then(|()| check(limits, &request))
+            .and_then(|()| settle(&mut request, secure));
         let (app, alive, socket) = (switch.current(), alive.clone(), Arc::clone(&self.socket));
-        exchange::answer(app, alive, request, settled, move || socket.local())
+        exchange::answer(app, alive, request, settled, order == Order::Behind, move || socket.local())
     }
 
     /// What was waited for in vain, or when to ask again.
-    fn overdue(&self, heads: bool) -> Result<Waiting, Instant> {
+    fn overdue(&self) -> Result<Waiting, Instant> {
         let limits = &self.common.limits;
         let now = Instant::now();
         // A head may begin at any time from now on.
         let soon = now + limits.head_timeout.min(limits.idle_timeout);
-        match self.seat.deadline(limits, heads) {
+        match self.seat.deadline(limits) {
             Some((deadline, waiting)) if deadline <= now => Ok(waiting),
             Some((deadline, _)) => Err(deadline.min(soon)),
             None => Err(soon),
@@ -324,12 +363,12 @@ fn settle<B>(request: &mut Request<B>, secure: bool) -> Result<(), Problem> {
         return Ok(());
     }
     let version = request.version();
-    if version == Version::HTTP_2
-        && let Some(authority) = request.uri().authority()
-    {
+    if let Some(authority) = request.uri().authority() {
         let authority = authority.as_str().to_owned();
         let mut hosts = request.headers().get_all(HOST).iter();
         match (hosts.next(), hosts.next()) {
+            // HTTP/1.1 asks for both.
+            (None, _) if version == Version::HTTP_11 => return Err(Problem::BadHost),
             (None, _) => {
                 let host = authority.try_into().map_err(|_| Problem::BadHost)?;
                 request.headers_mut().insert(HOST, host);
@@ -339,7 +378,7 @@ fn settle<B>(request: &mut Request<B>, secure: bool) -> Result<(), Problem> {
             _ => return Err(Problem::BadHost),
         }
     }
-    if version == Version::HTTP_2 || secure {
+    if version == Version::HTTP_2 || secure || request.uri().scheme().is_some() {
         complete_target(request, if secure { Scheme::HTTPS } else { Scheme::HTTP });
     }
     Ok(())
@@ -383,8 +422,8 @@ impl Body for Counted {
     }
 }
 
-/// The responses that an HTTP/2 connection is sending. hyper asks a body for more only when the client has room
-/// for it, so a client that gives none would keep the guest for ever: here somebody else counts.
+/// The responses that an HTTP/2 connection is sending. Where the client has no room for what a body gave, hyper asks it
+/// for no more, and a client that never makes room would keep the guest for ever: here somebody else counts.
 #[derive(Clone, Default)]
 struct Sending(Arc<Mutex<Vec<Weak<Mutex<Held>>>>>);
 
@@ -404,12 +443,15 @@ impl Sending {
         mut busy: Busy,
         longest: Duration,
     ) -> Response<HeldBody> {
-        let bodiless = head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        // hyper does not ask a body for what it says it does not have.
+        let bodiless = head
+            || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || response.body().is_end_stream();
         if bodiless {
             busy.finish();
         }
         response.map(|body| {
-            let held = Held { body: Some((body, busy)), handed: None, longest };
+            let held = Held { body: Some((body, busy)), handed: Some(Instant::now()), longest };
             let held = Arc::new(Mutex::new(held));
             let mut list = lock(&self.0);
             list.retain(|held| held.strong_count() > 0);
@@ -439,7 +481,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// The body of a response of HTTP/2.
 struct HeldBody {
     held: Arc<Mutex<Held>>,
-    /// The response has no body by its nature. hyper leaves that to whoever makes it.
+    /// The response has no body, by its nature or in fact. hyper leaves that to whoever makes it.
     bodiless: bool,
 }
 
@@ -469,5 +511,38 @@ impl Body for HeldBody {
 
     fn size_hint(&self) -> SizeHint {
         lock(&self.held).body.as_ref().map(|(body, _)| body.size_hint()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(version: Version, target: &str, host: Option<&str>) -> Result<Request<()>, Problem> {
+        let mut request = Request::get(target).version(version).body(()).unwrap();
+        request.headers_mut().extend(host.map(|host| (HOST, host.parse().unwrap())));
+        settle(&mut request, false).map(|()| request)
+    }
+
+    #[test]
+    fn the_scheme_is_the_listeners_whatever_the_client_says() {
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+            let request = settled(version, "https://shop/x", Some("shop")).unwrap();
+            assert_eq!(request.uri(), "http://shop/x", "{version:?}");
+        }
+        assert_eq!(settled(Version::HTTP_11, "/x", Some("shop")).unwrap().uri(), "/x");
+    }
+
+    #[test]
+    fn a_request_is_for_one_host() {
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+            let refused = settled(version, "http://evil/x", Some("shop")).err();
+            assert_eq!(refused, Some(Problem::BadHost), "{version:?}");
+            assert!(settled(version, "http://SHOP/x", Some("shop")).is_ok(), "{version:?}");
+        }
+        assert_eq!(settled(Version::HTTP_11, "http://shop/x", None).err(), Some(Problem::BadHost));
+        for version in [Version::HTTP_10, Version::HTTP_2] {
+            assert_eq!(settled(version, "http://shop/x", None).unwrap().headers()[HOST], "shop");
+        }
     }
 }

@@ -25,20 +25,19 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::App;
 use crate::body::{Breach, BreachCell, Pause, RequestBody};
 use crate::connection;
-use crate::guest::{self, Answer, Call, Failure, Guest};
+use crate::guest::{self, Answer, Call, Guest};
 use crate::log::{Event, Kind};
 use crate::problem::{Problem, seconds};
 use crate::request_id::RequestId;
 use crate::server::Alive;
-
-/// Bytes of a request's path that a line of the log shows.
-const MAX_LOGGED_PATH: usize = 1024;
+use crate::title::Title;
 
 /// Turns that what was made of a response has to be written out when the rest of it fails.
 const ABORT_TURNS: u8 = 2;
@@ -46,20 +45,21 @@ const ABORT_TURNS: u8 = 2;
 /// What a guest may take after its response where the manifest names no `timeout`.
 pub(crate) const POST_RETURN: Duration = Duration::from_secs(30);
 
-/// Answers one request, which may be refused already. Never fails: what goes wrong becomes an answer of the launcher's
+/// Answers one request, which may be refused already; `behind` all that is ready on this thread. Never fails: what goes wrong becomes an answer of the launcher's
 /// own.
 pub(crate) fn answer(
     app: Arc<App>,
     alive: Alive,
     request: Request<Incoming>,
     settled: Result<(), Problem>,
+    behind: bool,
     local: impl FnOnce() -> Option<SocketAddr>,
 ) -> impl Future<Output = Response<ResponseBody>> {
     let id = RequestId::next();
     let title = Title::of(&request, id, Some(Arc::clone(&app)));
     let settled = settled.inspect_err(|&problem| title.limited(problem));
     // Not an async function, which would hold the request once more.
-    handle(app, alive, request, settled, local, title).map(move |result| match result {
+    handle(app, alive, request, settled, behind, local, title).map(move |result| match result {
         Ok(response) => response.map(|body| ResponseBody::Guest(Box::new(body))),
         Err(problem) => problem.into_response(id).map(ResponseBody::Own),
     })
@@ -78,11 +78,15 @@ async fn handle(
     alive: Alive,
     mut request: Request<Incoming>,
     settled: Result<(), Problem>,
+    behind: bool,
     local: impl FnOnce() -> Option<SocketAddr>,
     title: Title,
 ) -> Result<Response<GuestBody>, Problem> {
     let deadline = app.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
     settled?;
+    if behind {
+        yield_now().await;
+    }
     check_head(&app, &request).inspect_err(|&problem| title.limited(problem))?;
     check_host(&mut request, local)?;
     if app.asks_for_target() && request.uri().scheme().is_none() {
@@ -231,70 +235,6 @@ async fn head(
         Poll::Pending
     })
     .await
-}
-
-/// What a line of the log calls a request: method and path. Queries often hold what logs should not.
-#[derive(Clone)]
-pub(crate) struct Title {
-    /// None where there is none to name.
-    app: Option<Arc<App>>,
-    method: Method,
-    path: String,
-    id: RequestId,
-}
-
-impl Title {
-    pub(crate) fn of<B>(request: &Request<B>, id: RequestId, app: Option<Arc<App>>) -> Self {
-        let whole = request.uri().path();
-        let mut path = whole[..whole.floor_char_boundary(MAX_LOGGED_PATH)].to_owned();
-        if path.len() < whole.len() {
-            path.push('…');
-        }
-        Self { app, method: request.method().clone(), path, id }
-    }
-
-    /// Something that happened to the request.
-    fn event(&self, kind: Kind, message: impl Into<String>) -> Event<'_> {
-        let app = self.app.as_ref().map(|app| app.manifest().app.name.as_str());
-        let event = Event::new(kind, message.into()).app(app).request(Some(self.id));
-        event.target(self.method.as_str(), &self.path)
-    }
-
-    fn failed(&self, error: &wasmtime::Error) {
-        self.failure(Kind::RequestFailed, "failed", error);
-    }
-
-    /// What it shared an instance with, or it itself, ended that instance.
-    pub(crate) fn begins_again(&self, error: &wasmtime::Error) {
-        self.failure(Kind::RequestAgain, "begins again alone, the instance that it shared failed", error);
-    }
-
-    fn failure(&self, kind: Kind, what: &str, error: &wasmtime::Error) {
-        let failure = Failure::of(error);
-        let Failure { because, place, .. } = match &self.app {
-            Some(app) => failure.within(app.manifest(), app.lines()),
-            None => failure,
-        };
-        self.event(kind, format!("{what}: {because}")).trap(place.as_ref()).say();
-    }
-
-    /// Says which limit a request met that is refused for it.
-    fn limited(&self, problem: Problem) {
-        if let Some(limit) = problem.limit() {
-            let message = format!("refused: {}", problem.detail());
-            self.event(Kind::RequestRefused, message).limit(Some(limit)).say();
-        }
-    }
-
-    fn refuse(&self, error: &wasmtime::Error) -> Problem {
-        self.failed(error);
-        if guest::no_room(error) { Problem::Busy } else { Problem::Failed }
-    }
-
-    fn silent(&self) -> Problem {
-        self.event(Kind::RequestFailed, "failed: the application returned without a response").say();
-        Problem::Failed
-    }
 }
 
 /// The body of a response: the guest's, or the launcher's own.

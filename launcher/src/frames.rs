@@ -2,7 +2,8 @@
 //!
 //! Owns the count of frames that ask for nothing: priorities, pings, acknowledgements, windows, empty pieces of a
 //! body, and kinds that nobody knows. Each costs the launcher little and the client less, and neither hyper nor h2 has
-//! a limit for them. Deliberately absent: everything else about frames, which is theirs.
+//! a limit for them, but h2 one of its own for pieces of bodies without or with little in them. Deliberately absent:
+//! everything else about frames, which is theirs.
 //!
 //! Invariant: a connection has so many of these frames as its requests, the bytes of its responses and its age account
 //! for, and not more: a client that acknowledges what it gets, and asks now and then whether the server is still there,
@@ -45,6 +46,8 @@ pub(crate) struct Frames {
     written: u64,
     /// Of what was or will be written, that which only answers such frames.
     answers: u64,
+    /// Of what was written, that which was known to be more.
+    responses: u64,
     begun: Instant,
 }
 
@@ -52,7 +55,17 @@ impl Frames {
     /// The frames after `preface` bytes, on a connection that began at `begun`.
     pub(crate) fn after(preface: usize, begun: Instant) -> Self {
         let (head, accounted) = ([0; HEAD], MAX_IDLE_FRAMES);
-        Self { head, known: 0, skip: preface, idle: 0, accounted, written: 0, answers: 0, begun }
+        Self {
+            head,
+            known: 0,
+            skip: preface,
+            idle: 0,
+            accounted,
+            written: 0,
+            answers: 0,
+            responses: 0,
+            begun,
+        }
     }
 
     /// Follows them through what was read. Whether there are too many that ask for nothing.
@@ -73,9 +86,13 @@ impl Frames {
         self.idle > accounted && self.idle > accounted + self.begun.elapsed().as_secs()
     }
 
-    /// So many bytes were written to the client.
-    pub(crate) fn wrote(&mut self, bytes: usize) {
+    /// So many bytes were written to the client. Whether more of them than ever were no answers to such frames.
+    pub(crate) fn wrote(&mut self, bytes: usize) -> bool {
         self.written += bytes as u64;
+        let responses = self.written.saturating_sub(self.answers);
+        let more = responses > self.responses;
+        self.responses = self.responses.max(responses);
+        more
     }
 
     /// A head is complete.
@@ -152,9 +169,10 @@ mod tests {
         let mut frames = frames(0);
         for answer in [frame(PING, 0, 8), frame(SETTINGS, 0, 0)] {
             let sent = let_through(&mut frames, &answer);
-            frames.wrote(sent * (HEAD + if answer[3] == PING { 8 } else { 0 }));
+            assert!(!frames.wrote(sent * (HEAD + if answer[3] == PING { 8 } else { 0 })));
         }
         assert!(frames.read(&frame(PING, ACK, 8)));
+        assert!(frames.wrote(100));
     }
 
     #[test]

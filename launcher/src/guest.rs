@@ -156,6 +156,9 @@ struct Frame {
     offset: u64,
 }
 
+/// Bytes of an error that a guest answered with that a line of the log shows.
+const MAX_REASON: usize = 1024;
+
 /// Frames of a trap that are looked at.
 const MAX_FRAMES: usize = 32;
 
@@ -202,7 +205,8 @@ fn because(error: &wasmtime::Error) -> String {
         return format!("it exited with status {status}");
     }
     if let Some(code) = error_code(error) {
-        return format!("it answered with an error code: {code}");
+        // Some of them hold a text of the guest's.
+        return format!("it answered with an error code: {}", clip(&code.to_string(), MAX_REASON));
     }
     match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),

@@ -4,7 +4,7 @@
 //! request does in an instance (see `guest`), and instances that answer several requests at once (see `shared`).
 //!
 //! Invariants: an instance in which anything failed, or whose request was given up, is never used again; none that
-//! answered a request waits longer than its `idle` time, and none answers more than its `requests`. A request makes an
+//! answered a request waits longer than twice its `idle` time, and none answers more than its `requests`. A request makes an
 //! instance only when none waits, so that there are never more than requests were running at a time, and beside them
 //! the `warm` ones that no request has used yet. The pool has room for all of them.
 

@@ -81,6 +81,8 @@ mod socket;
 #[cfg(feature = "serve")]
 mod ticker;
 #[cfg(feature = "serve")]
+mod title;
+#[cfg(feature = "serve")]
 pub mod tls;
 #[cfg(feature = "serve")]
 mod upstream;

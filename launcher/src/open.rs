@@ -159,11 +159,6 @@ impl UnverifiedArtifact {
     pub fn file(&self) -> &File {
         &self.file
     }
-
-    /// The envelope's bytes, unverified.
-    pub fn envelope(&self) -> &[u8] {
-        &self.envelope
-    }
 }
 
 /// The attachments of the split form, under the limits of the other one: those up to the first that is not there.

@@ -37,6 +37,8 @@ pub(crate) enum Problem {
     Busy,
     /// As many requests as allowed are running from the client's address.
     Crowded(u32),
+    /// The connection was told to end, and the request came long after that.
+    Leaving,
     /// The application did not answer in time.
     TimedOut(Duration),
 }
@@ -55,7 +57,7 @@ impl Problem {
             Self::BadHost => StatusCode::BAD_REQUEST,
             Self::NoTunnel => StatusCode::NOT_IMPLEMENTED,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy | Self::Crowded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Crowded(_) | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -72,7 +74,7 @@ impl Problem {
             Self::Busy => Some("concurrency"),
             Self::Crowded(_) => Some("requests-per-address"),
             Self::TimedOut(_) => Some("timeout"),
-            Self::BadHost | Self::NoTunnel | Self::Failed => None,
+            Self::BadHost | Self::NoTunnel | Self::Failed | Self::Leaving => None,
         }
     }
 
@@ -91,6 +93,7 @@ impl Problem {
             Self::Failed => "the application failed".to_owned(),
             Self::Busy => "the application is handling as many requests as it may".to_owned(),
             Self::Crowded(limit) => format!("this address has more than {limit} requests running"),
+            Self::Leaving => "this connection is ending: ask again on another".to_owned(),
             Self::TimedOut(limit) => format!("the application did not answer within {}", seconds(limit)),
         }
     }
@@ -106,7 +109,7 @@ impl Problem {
             | Self::HeadTooLarge(_)
             | Self::BadHost
             | Self::NoTunnel => true,
-            Self::Failed | Self::Busy | Self::Crowded(_) | Self::TimedOut(_) => false,
+            Self::Failed | Self::Busy | Self::Crowded(_) | Self::Leaving | Self::TimedOut(_) => false,
         }
     }
 
@@ -136,7 +139,7 @@ impl Problem {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(self, Self::Busy | Self::Crowded(_)) {
+        if matches!(self, Self::Busy | Self::Crowded(_) | Self::Leaving) {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
         if self.closes() {

@@ -4,7 +4,8 @@
 //! `connection`) and the threads that connections are served on (see `workers`).
 //!
 //! Invariants: a request runs on the application that was current when its head came, to its end; after
-//! the drain began no request is accepted; the drain ends in a bounded time.
+//! the drain began no connection is accepted, and no request later than HTTP/2 needs to tell its client; the drain
+//! ends in a bounded time.
 
 use std::convert::Infallible;
 use std::io;
@@ -211,10 +212,10 @@ impl Server {
 /// Allows as many descriptors as can be, and no more connections than those are enough for.
 fn fit_descriptors(limits: &mut ConnectionLimits, threads: Option<NonZeroUsize>) {
     let Some(descriptors) = raise_descriptors() else { return };
-    // Where there are few, half of them.
     // At least as many as there will be, and sooner known: what a cgroup allows stands in files.
     let processors = || rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize);
     let others = threads.map_or_else(processors, NonZeroUsize::get).saturating_sub(1) as u64;
+    // Where there are few, half of them.
     let kept = (KEPT_DESCRIPTORS + others * THREAD_DESCRIPTORS).min(descriptors / 2);
     let room = u32::try_from(descriptors - kept).unwrap_or(u32::MAX).max(1);
     if room < limits.connections {

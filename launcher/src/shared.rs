@@ -189,7 +189,8 @@ impl Shared {
         let mut state = place.state();
         state.running += 1;
         state.served += 1;
-        state.retired = state.served >= self.limits.lifetime.requests;
+        // It may have been retired in the meantime, on another thread.
+        state.retired |= state.served >= self.limits.lifetime.requests;
         drop(state);
         Stay::begin(place, call, held)
     }

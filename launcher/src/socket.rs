@@ -92,11 +92,20 @@ impl Socket {
         }
     }
 
-    /// Waits for bytes and looks at them without taking them. None mean that the client has closed its side.
-    pub(crate) async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        with!(self, stream => {
-            let look = || Ok(rustix::net::recv(stream, &mut *buffer, RecvFlags::PEEK)?.1);
-            stream.async_io(Interest::READABLE, look).await
+    /// Waits for more unread bytes than `known` and looks at them without taking them. No more mean that the client has
+    /// closed its side.
+    pub(crate) async fn peek(&self, buffer: &mut [u8], known: usize) -> io::Result<usize> {
+        with!(self, stream => loop {
+            let closed = stream.ready(Interest::READABLE).await?.is_read_closed();
+            let look = || match rustix::net::recv(stream, &mut *buffer, RecvFlags::PEEK)?.1 {
+                // So that it is the next byte that wakes.
+                length @ 1.. if length <= known && !closed => Err(io::ErrorKind::WouldBlock.into()),
+                length => Ok(length),
+            };
+            match stream.try_io(Interest::READABLE, look) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
         })
     }
 
@@ -106,7 +115,7 @@ impl Socket {
     pub(crate) async fn gone(&self, secure: bool) {
         let mut unread = [0; GOODBYE_BYTES + 1];
         let most = if secure { unread.len() } else { 1 };
-        while let Ok(length @ 1..) = self.peek(&mut unread[..most]).await {
+        while let Ok(length @ 1..) = self.peek(&mut unread[..most], 0).await {
             if secure && length <= GOODBYE_BYTES && self.is_closed().await {
                 return;
             }
@@ -256,12 +265,14 @@ impl AsyncWrite for Stream {
 struct Counted {
     stream: Stream,
     frames: Option<Frames>,
+    /// What was written last held a part of a response.
+    responded: bool,
 }
 
 impl Counted {
     fn wrote(&mut self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let (Some(frames), Poll::Ready(Ok(length))) = (&mut self.frames, &poll) {
-            frames.wrote(*length);
+        if let Poll::Ready(Ok(length)) = poll {
+            self.responded = self.frames.as_mut().is_none_or(|frames| frames.wrote(length));
         }
         poll
     }
@@ -326,7 +337,7 @@ pub(crate) struct ClientIo {
 impl ClientIo {
     /// `longest` is how long the client may take nothing; `frames` count those of HTTP/2.
     pub(crate) fn new(stream: Stream, longest: Duration, seat: Arc<Seat>, frames: Option<Frames>) -> Self {
-        let stream = TokioIo::new(Counted { stream, frames });
+        let stream = TokioIo::new(Counted { stream, frames, responded: false });
         Self { stream, pause: Pause::new(longest), seat, reads: 0, unanswered: false }
     }
 
@@ -351,13 +362,24 @@ impl ClientIo {
         gives_way
     }
 
+    fn wrote(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(poll, Poll::Ready(Ok(1..))) && self.stream.inner().responded {
+            self.seat.responded();
+        }
+        self.paced(context, poll)
+    }
+
     fn paced<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match poll {
             Poll::Ready(result) => {
                 self.pause.moved();
+                self.seat.unwritten(false);
                 Poll::Ready(result)
             }
-            Poll::Pending => self.pause.poll_exceeded(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => {
+                self.seat.unwritten(true);
+                self.pause.poll_exceeded(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
         }
     }
 }
@@ -377,7 +399,10 @@ impl Read for ClientIo {
         if poll.is_ready() {
             self.reads += 1;
             self.unanswered = true;
-            self.seat.heard();
+            // Frames of HTTP/2 come at any time, whether they are a head or not.
+            if self.stream.inner().frames.is_none() {
+                self.seat.heard();
+            }
         } else {
             self.reads = 0;
         }
@@ -395,7 +420,7 @@ impl Write for ClientIo {
             return Poll::Pending;
         }
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.paced(context, poll)
+        self.wrote(context, poll)
     }
 
     fn poll_write_vectored(
@@ -407,7 +432,7 @@ impl Write for ClientIo {
             return Poll::Pending;
         }
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.paced(context, poll)
+        self.wrote(context, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -423,5 +448,34 @@ impl Write for ClientIo {
         // The goodbye of TLS is written too.
         let poll = Pin::new(&mut self.stream).poll_shutdown(context);
         self.paced(context, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_look_waits_for_another_byte_or_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::Tcp(listener.accept().await.unwrap().0);
+        let mut buffer = [0; 8];
+        client.write_all(b"P").await.unwrap();
+        assert_eq!(socket.peek(&mut buffer, 0).await.unwrap(), 1);
+        let mut look = Box::pin(socket.peek(&mut buffer, 1));
+        for _ in 0..10 {
+            assert!(look.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        client.write_all(b"R").await.unwrap();
+        assert_eq!(look.await.unwrap(), 2);
+        drop(client);
+        assert_eq!(socket.peek(&mut buffer, 2).await.unwrap(), 2);
+        assert_eq!(&buffer[..2], b"PR");
     }
 }

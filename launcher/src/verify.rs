@@ -302,13 +302,18 @@ impl AuthenticArtifact {
     pub fn hash(mut self) -> Result<VerifiedArtifact, VerifyError> {
         let lines = self.attachments.iter().position(|one| one.info.kind == SOURCE_LINES);
         let lines = lines.map(|index| self.attachments.swap_remove(index));
+        let check = || self.attachments.iter().try_for_each(|attachment| attachment.read().map(drop));
         let (payload, attachments) = std::thread::scope(|scope| {
-            let check = || self.attachments.iter().try_for_each(|attachment| attachment.read().map(drop));
-            let attachments = (!self.attachments.is_empty()).then(|| scope.spawn(check));
+            let beside = match self.attachments.is_empty() {
+                true => None,
+                // Where no thread can be had, this one does it.
+                false => std::thread::Builder::new().spawn_scoped(scope, check).ok(),
+            };
             let payload = self.place_and_check();
-            let attachments = attachments.map_or(Ok(()), |thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
+            let attachments = match beside {
+                Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                None => check(),
+            };
             (payload, attachments)
         });
         let payload = payload?;

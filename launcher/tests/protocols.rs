@@ -196,6 +196,18 @@ async fn a_client_that_gives_up_a_request_takes_its_guest_with_it() {
     drain(running);
 }
 
+/// hyper drops a body that is empty without asking it for anything, as it drops one that its client gave up.
+#[tokio::test]
+async fn answers_without_a_body_are_no_requests_that_were_given_up() {
+    let running = place_02(|_| {}).start();
+    let mut client = http2(&running).await;
+    for _ in 0..150 {
+        assert_eq!(text(send(&mut client, get("/v")).await).await, (StatusCode::OK, String::new()));
+    }
+    assert_healthy(&mut client).await;
+    drain(running);
+}
+
 #[tokio::test]
 async fn a_response_that_nobody_takes_is_cut_and_its_connection_is_not() {
     let place = place_02(|manifest| {

@@ -1,10 +1,7 @@
-//! The manifest: the signed description of one artifact, and the in-toto statement that carries it.
+//! The manifest: the signed description of one artifact.
 //!
-//! Owns the shape and the one canonical encoding of both. Decides nothing about trust (see `trust`) and
-//! nothing about whether this machine can run the artifact (the launcher's `compat`).
-//!
-//! Invariant: `Statement::decode(bytes)` succeeds only if `Statement::encode` gives `bytes` back, so every
-//! bit of the statement has a meaning and every meaning has one spelling.
+//! Owns its shape. Decides nothing about its encoding (see `statement`, which carries it), nothing about trust (see
+//! `trust`) and nothing about whether this machine can run the artifact (the launcher's `compat`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

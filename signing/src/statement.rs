@@ -1,6 +1,9 @@
 //! The statement: a manifest and its payload's digests as an in-toto Statement v1, in one canonical encoding.
 //!
 //! The identity of an artifact is the sha256 of these bytes.
+//!
+//! Invariant: `Statement::decode(bytes)` succeeds only if `Statement::encode` gives `bytes` back, so every
+//! bit of the statement has a meaning and every meaning has one spelling.
 
 use serde::{Deserialize, Serialize};
 

@@ -23,13 +23,14 @@ use wadoo_launcher::reach::Reach;
 use wadoo_launcher::server::{self, Server, Switch};
 use wadoo_launcher::{engine, load, log};
 use wadoo_signing::key::SigningKey;
-use wadoo_signing::manifest::{Manifest, Trigger};
+use wadoo_signing::manifest::Manifest;
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report, shell};
 use wadoo_signing::trust::TrustStore;
 
 use super::{Outcome, RecipeArgument, Talk, print_data, print_reports};
 use crate::inputs::Watched;
+use crate::interfaces::is_command;
 use crate::keys::{self, Signers};
 use crate::watch::Watch;
 use crate::{inputs, output, pipeline, recipe};
@@ -157,7 +158,7 @@ impl Session {
     fn build(&self) -> Result<Built, Vec<Report>> {
         let begin = Instant::now();
         let composed = pipeline::link(pipeline::plan(inputs::gather(recipe::read(&self.recipe)?), None)?)?;
-        if matches!(composed.linked.trigger, Trigger::Command02 | Trigger::Command03) {
+        if is_command(&composed.linked.trigger) {
             let what = format!("cannot serve `{}`: it is a command", composed.recipe.app.name);
             let hint = format!("compose and run it: `wadoo compose {}`", shell(&self.recipe));
             return Err(vec![Report::new(Exit::CouldNot, what).hint(hint)]);

@@ -176,12 +176,8 @@ impl Root {
             (Source::Import(name), Decision::Launcher(_)) => {
                 root.is_some_and(|root| track(name) == track(root))
             }
-            (Source::Export { instance, name }, Decision::Wire { part, export, .. }) => {
-                name == export && self.names.get(instance).is_some_and(|found| *found == part.to_string())
-            }
-            (Source::Export { instance, name }, Decision::Deny { .. }) => {
-                name == import && self.names.get(instance).is_some_and(|found| found == stub)
-            }
+            (_, Decision::Wire { part, export, .. }) => self.exported_by(index, export, &part.to_string()),
+            (_, Decision::Deny { .. }) => self.exported_by(index, import, stub),
             _ => false,
         }
     }

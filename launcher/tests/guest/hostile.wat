@@ -139,6 +139,12 @@
     (if (i32.eq (local.get $letter) (i32.const 116)) (then (unreachable)))
     ;; n: returns without an answer.
     (if (i32.eq (local.get $letter) (i32.const 110)) (then (return)))
+    ;; v: answers without a body.
+    (if (i32.eq (local.get $letter) (i32.const 118))
+      (then
+        (call $set (local.get $out) (i32.const 0) (call $response (call $fields))
+          (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+        (return)))
     ;; e: exits.
     (if (i32.eq (local.get $letter) (i32.const 101)) (then (call $exit (i32.const 0))))
     ;; r: reads the body first.

@@ -10,7 +10,21 @@ use super::{Scale, connect};
 
 /// Many connections that say nothing.
 pub fn idle(to: SocketAddr, scale: &Scale) -> String {
-    let mut held: Vec<_> = (0..scale.idle).filter_map(|number| connect(to, number).ok()).collect();
+    hold(to, scale, b"")
+}
+
+/// Connections that begin as HTTP/2 does, and do nothing more.
+pub fn half_prefaces(to: SocketAddr, scale: &Scale) -> String {
+    hold(to, scale, b"P")
+}
+
+fn hold(to: SocketAddr, scale: &Scale, beginning: &[u8]) -> String {
+    let open = |number| {
+        let mut stream = connect(to, number).ok()?;
+        stream.write_all(beginning).ok()?;
+        Some(stream)
+    };
+    let mut held: Vec<_> = (0..scale.idle).filter_map(open).collect();
     thread::sleep(scale.lasting);
     let all = held.len();
     held.retain_mut(|stream| {

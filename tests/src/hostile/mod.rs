@@ -69,10 +69,11 @@ pub struct Attack {
 }
 
 /// Every attack, in the order in which they are run.
-pub const ATTACKS: [Attack; 19] = [
+pub const ATTACKS: [Attack; 20] = [
     Attack { name: "slow heads", run: http1::slow_heads },
     Attack { name: "slow bodies", run: http1::slow_bodies },
     Attack { name: "idle connections", run: connections::idle },
+    Attack { name: "half prefaces", run: connections::half_prefaces },
     Attack { name: "early closes", run: connections::early_closes },
     Attack { name: "endless head", run: http1::endless_head },
     Attack { name: "endless field", run: http1::endless_field },
