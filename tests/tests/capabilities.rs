@@ -237,6 +237,27 @@ fn a_denied_interface_answers_with_its_error_and_nothing_goes_out() {
     }
 }
 
+#[test]
+fn what_a_policy_denies_or_allows_holds_for_a_part_that_says_nothing() {
+    for (guest, interface) in FETCHERS {
+        let upstream = Upstream::start();
+        let fetch = |policy: &str| {
+            let scratch = Scratch::new();
+            let artifact = scratch.compose(&scratch.recipe(guest, "", policy));
+            let server = Server::start(scratch.launcher().arg(artifact).args(["--addr", "127.0.0.1:0"]));
+            server.get(&format!("/fetch?url=http://{}/", upstream.address))
+        };
+        let denied = fetch(&format!("[policy]\ndeny = [\"{interface}\"]\n"));
+        assert_eq!((denied.status, upstream.reached()), (502, 0), "{guest}: {}", denied.text());
+        assert!(denied.text().contains("HttpRequestDenied"), "{guest}: {}", denied.text());
+        let hosts = format!("hosts = [\"{}\"]", upstream.address);
+        let allowed = fetch(&format!(
+            "[grants]\n\"{interface}\" = {{ {hosts} }}\n\n[policy]\nallow = [\"{interface}\"]\n"
+        ));
+        assert_eq!((allowed.status, upstream.reached()), (200, 1), "{guest}: {}", allowed.text());
+    }
+}
+
 fn command(scratch: &Scratch, guest: &str, allow: &str, more: &str) -> std::path::PathBuf {
     scratch.compose(&scratch.recipe(guest, allow, more))
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::panic;
 use std::path::{Path, PathBuf};
 
-use wadoo::recipe::{self, Input, MAX_REPORTS, Recipe, parse};
+use wadoo::recipe::{self, Input, InterfacePattern, MAX_REPORTS, Recipe, Spanned, parse};
 use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse};
 use wadoo_signing::report::Report;
 
@@ -77,6 +77,11 @@ fn everything_that_a_recipe_can_say_is_read() {
     assert_eq!(with, ["acme:auth/check@0.1.0 = auth"]);
     assert_eq!(cart.allow[0].value.to_string(), "wasi:http/outgoing-handler");
     assert_eq!(cart.deny[0].value.to_string(), "wasi:sockets/*");
+    let policy = |patterns: &[Spanned<InterfacePattern>]| -> Vec<String> {
+        patterns.iter().map(|pattern| pattern.value.to_string()).collect()
+    };
+    assert_eq!(policy(&recipe.policy.allow), ["wasi:http/client"]);
+    assert_eq!(policy(&recipe.policy.deny), ["wasi:sockets/*", "wasi:filesystem/types"]);
     let grants: Vec<String> =
         recipe.grants.iter().map(|(name, grant)| format!("{name} {}", grant.value)).collect();
     assert_eq!(

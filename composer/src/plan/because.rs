@@ -1,6 +1,8 @@
 //! Why a plan fails: the lines below the title of a [`PlanError`].
 
-use super::error::{Candidate, Edge, Fate, MissingImport, Origin, PlanError, View, bare, count, listed};
+use super::error::{
+    Candidate, Edge, Entry, Fate, MissingImport, Origin, PlanError, PolicyUse, View, bare, count, listed,
+};
 use super::{Decision, LauncherReason};
 use crate::interfaces;
 use crate::recipe::PartName;
@@ -29,6 +31,8 @@ impl PlanError {
                     None => format!("`{import}` is in the base set: every part may use it"),
                 }]
             }
+            Self::IdlePolicy { used: None, .. } => vec!["no part imports it".to_owned()],
+            Self::IdlePolicy { entry, used: Some(used), .. } => vec![idle_line(*entry, used)],
             Self::IdleAllow { import, decision, .. } => vec![format!("`{import}`: {}", fate(decision))],
             Self::LauncherTypes { part, other, differences, .. } => {
                 difference_lines(differences, (other, "imports"), (part, "imports"))
@@ -156,10 +160,36 @@ fn missing_lines(missing: &[MissingImport]) -> Vec<String> {
     missing.iter().map(line).collect()
 }
 
+/// Why a policy says nothing new of an import.
+fn idle_line(entry: Entry, used: &PolicyUse) -> String {
+    let PolicyUse { part, import, decision } = used;
+    match decision {
+        Decision::Wire { explicit: true, .. } if entry == Entry::Deny => {
+            format!("`{part}` imports `{import}`, and its own `with` names a provider")
+        }
+        Decision::Wire { .. } | Decision::Launcher(_) if entry == Entry::Deny => {
+            format!("`{part}` imports `{import}`, and its own table allows it")
+        }
+        Decision::Launcher(LauncherReason::BaseSet) if interfaces::capability(import).is_none() => {
+            format!("`{import}` is in the base set: every part may use it")
+        }
+        Decision::Launcher(LauncherReason::BaseSet) => {
+            format!(
+                "`{part}` imports `{import}`, which is in the base set, empty, and `[grants]` has nothing for it"
+            )
+        }
+        Decision::Launcher(LauncherReason::Granted) => {
+            format!("`{part}` imports `{import}`, and its own table grants it")
+        }
+        decision => format!("`{part}` imports `{import}`, and {}", fate(decision)),
+    }
+}
+
 fn fate(decision: &Decision) -> String {
     match decision {
         Decision::Wire { part, .. } => format!("`{part}` provides it"),
-        Decision::Deny { pattern } => format!("`deny` has `{pattern}`"),
+        Decision::Deny { pattern, policy: false } => format!("`deny` has `{pattern}`"),
+        Decision::Deny { pattern, policy: true } => format!("`[policy]` denies `{pattern}`"),
         Decision::Launcher(LauncherReason::BaseSet) => "does not allow it".to_owned(),
         Decision::Launcher(LauncherReason::Granted) => "has values of its own".to_owned(),
         Decision::Launcher(LauncherReason::TypesOnly) => {

@@ -82,11 +82,14 @@ struct Offer<'a> {
 
 impl Rules<'_> {
     fn decide(&self, import: &str, interface: InterfaceId) -> Result<Decision, Refusal> {
-        if let Some(pattern) = self.component.deny.iter().find(|pattern| pattern.value.matches(import)) {
-            return Ok(Decision::Deny { pattern: pattern.value.to_string() });
+        if let Some(pattern) = self.recipe.denies(self.part, import) {
+            return Ok(Decision::Deny { pattern: pattern.to_string(), policy: false });
         }
         if let Some((name, provider)) = self.with(import) {
             return self.explicit(import, interface, name, &provider.value).map_err(Refusal::Problem);
+        }
+        if let Some(pattern) = self.recipe.policy_denies(self.part, import) {
+            return Ok(Decision::Deny { pattern: pattern.to_string(), policy: true });
         }
         if let Some(decision) = self.automatic(import, interface).map_err(Refusal::Problem)? {
             return Ok(decision);
@@ -214,7 +217,7 @@ impl Rules<'_> {
             // Environment and folders are in the base set, empty: only a grant gives them values.
             return Ok(LauncherReason::BaseSet);
         }
-        let allowed = self.component.allows(import);
+        let allowed = self.recipe.allows(self.part, import);
         let granted = self.recipe.grants.keys().any(|name| name.matches(import));
         match (capability.is_some() && granted, allowed) {
             (true, false) => Err(Refusal::Problem(Box::new(PlanError::NotAllowed {

@@ -17,18 +17,19 @@ use crate::recipe::Recipe;
 pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (part, decisions) in wiring {
         let is_denied = |name: &str| matches!(decisions.get(name), Some(Decision::Deny { .. }));
-        let denied = decisions.keys().filter(|import| is_denied(import));
-        let gap = denied.clone().find_map(|import| {
+        let gap = decisions.iter().find_map(|(import, decision)| {
+            let Decision::Deny { policy, .. } = decision else { return None };
             let Some(ItemKind::Instance(interface)) = inputs.world(part).imports.get(import) else {
                 return None;
             };
             let through = gap(inputs, *interface, &is_denied, &mut BTreeSet::new())?;
-            Some(PlanError::DenyGap { part: part.clone(), denied: import.clone(), through })
+            let component = &recipe.components[part];
+            let list = if *policy { &recipe.policy.deny } else { &component.deny };
+            let span = list.first().map_or(&component.span, |pattern| &pattern.span);
+            let (part, denied) = (part.clone(), import.clone());
+            Some((Some(span.clone()), PlanError::DenyGap { part, denied, through, policy: *policy }))
         });
-        problems.extend(gap.map(|gap| {
-            let first = recipe.components[part].deny.first();
-            (Some(first.map_or(&recipe.components[part].span, |pattern| &pattern.span).clone()), gap)
-        }));
+        problems.extend(gap);
     }
 }
 

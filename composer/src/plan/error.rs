@@ -52,6 +52,8 @@ pub enum PlanError {
     UnusedEntry { part: PartName, entry: Entry, text: String, near: Option<String>, imports: Vec<String> },
     #[error("`{part}` {} `{text}`, and nothing comes of it", if *granted { "is granted" } else { "allows" })]
     IdleAllow { part: PartName, text: String, import: String, decision: Decision, granted: bool },
+    #[error("`[policy]` {} `{text}`, and nothing comes of it", if *entry == Entry::Deny { "denies" } else { "allows" })]
+    IdlePolicy { entry: Entry, text: String, near: Option<String>, used: Option<PolicyUse> },
     #[error("no part uses the grant `{name}`")]
     UnusedGrant { name: String, fate: Option<(PartName, Decision)>, has_allow: bool },
     #[error("nothing uses `{part}`")]
@@ -75,7 +77,7 @@ pub enum PlanError {
     #[error("cannot wire {}: {}", quoted(steps.iter().map(|step| &step.part)), circle(steps.len()))]
     Cycle { steps: Vec<Step> },
     #[error("cannot deny `{denied}` for `{part}` alone")]
-    DenyGap { part: PartName, denied: String, through: String },
+    DenyGap { part: PartName, denied: String, through: String, policy: bool },
     #[error("{}", split_title(edge, first, second))]
     Split { edge: Edge, resource: String, first: View, second: View },
 }
@@ -174,6 +176,17 @@ impl Entry {
             Self::Grants => "grants",
         }
     }
+}
+
+/// An import that a pattern of `[policy]` matches, where another rule decides.
+#[derive(Debug)]
+pub struct PolicyUse {
+    /// The importer.
+    pub part: PartName,
+    /// Full name of the import.
+    pub import: String,
+    /// What was decided.
+    pub decision: Decision,
 }
 
 /// One wire of a circle.

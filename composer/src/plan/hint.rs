@@ -64,7 +64,8 @@ impl PlanError {
             {
                 format!("remove it, or {}", grant_line(import))
             }
-            Self::IdleAllow { .. } => "remove it".into(),
+            Self::IdlePolicy { near: Some(near), .. } => format!("did you mean `{near}`?"),
+            Self::IdleAllow { .. } | Self::IdlePolicy { .. } => "remove it".into(),
             Self::UnusedEntry { near: Some(near), .. } => format!("did you mean `{near}`?"),
             Self::UnusedEntry { part, imports, .. } => {
                 format!("remove it; beyond the base set, `{part}` imports {}", listed(imports))
@@ -121,6 +122,9 @@ impl PlanError {
                 "instantiation must start somewhere: name another part in one `with`, or `deny` one of the imports"
                     .into()
             }
+            Self::DenyGap { through, policy: true, .. } => {
+                format!("add `\"{}\"` to the `deny` of `[policy]`", bare(through))
+            }
             Self::DenyGap { part, through, .. } => {
                 format!("add `\"{}\"` to the `deny` of `[components.{part}]`", bare(through))
             }
@@ -135,7 +139,7 @@ fn use_it(part: &PartName, fate: Option<&Fate>) -> String {
         Some(Fate { part: importer, import, fits: false, .. }) => {
             format!("rebuild it with the WIT of `{}` that `{importer}` uses", package(import))
         }
-        Some(Fate { part: importer, decision: Decision::Deny { pattern }, .. }) => {
+        Some(Fate { part: importer, decision: Decision::Deny { pattern, policy: false }, .. }) => {
             format!("take `{pattern}` out of the `deny` of `[components.{importer}]`")
         }
         Some(Fate { part: importer, import, with, .. }) => {

@@ -122,7 +122,7 @@ fn shared_grant<'a>(recipe: &Recipe, uses: &[Use<'a>]) -> Option<&'a Grant> {
     if uses.iter().any(|used| used.grant.is_none()) {
         return None;
     }
-    uses.iter().find(|used| recipe.components[used.part].allows(used.import))?.grant
+    uses.iter().find(|used| recipe.allows(used.part, used.import))?.grant
 }
 
 /// Whether what a part may reach is decided by this import. A socket may what it was made for, whoever uses it: of
@@ -242,7 +242,7 @@ fn add_used_types(
 fn check_grants_are_used(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (name, grant) in &recipe.grants {
         let used = wiring.iter().any(|(part, decisions)| {
-            let shares = |import: &str| name.matches(import) && recipe.components[part].allows(import);
+            let shares = |import: &str| name.matches(import) && recipe.allows(part, import);
             decisions.iter().any(|(import, decision)| {
                 *decision == Decision::Launcher(LauncherReason::Granted) && shares(import)
             })

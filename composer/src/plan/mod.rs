@@ -4,7 +4,7 @@
 //! It does not touch bytes. Nothing is dropped in silence: an import is wired, denied or left to the launcher
 //! by a rule, and what the recipe says without effect is an error.
 //!
-//! The rules, first match wins: `deny`; `with`; the one other part that exports a compatible name with a
+//! The rules, first match wins: `deny`; `with`; the `deny` of `[policy]`; the one other part that exports a compatible name with a
 //! fitting type; the base set; a grant that the part allows; an interface that has only types.
 
 mod asked;
@@ -79,6 +79,8 @@ pub enum Decision {
     Deny {
         /// The pattern of the recipe that says so.
         pattern: String,
+        /// It stands in `[policy]`, and not in the part's own table.
+        policy: bool,
     },
     /// The launcher provides it.
     Launcher(LauncherReason),
@@ -159,6 +161,7 @@ fn plan_as(role: Role, recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Rep
     let wiring = decide::decide(recipe, inputs, &mut problems);
     let decided = problems.is_empty();
     unused::entries(recipe, inputs, &wiring, &mut problems);
+    unused::policy(recipe, inputs, &wiring, &mut problems);
     cycle::check(recipe, &wiring, &mut problems);
     let acyclic = !problems.iter().any(|(_, problem)| matches!(problem, PlanError::Cycle { .. }));
     // Without every wire, the trigger, unused parts and resources would only repeat what is wrong.

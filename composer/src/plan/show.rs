@@ -58,7 +58,10 @@ impl fmt::Display for Because<'_> {
                 }
                 write!(f, " ({})", if *explicit { "with" } else { "the one that fits" })
             }
-            Decision::Deny { pattern } => write!(f, "denied: every call fails ({pattern})"),
+            Decision::Deny { pattern, policy } => {
+                let of = if *policy { ", by [policy]" } else { "" };
+                write!(f, "denied: every call fails ({pattern}{of})")
+            }
             Decision::Launcher(reason) => write!(f, "from the launcher ({reason})"),
         }
     }
@@ -143,10 +146,11 @@ impl Serialize for Decision {
                 decision.serialize_field("explicit", explicit)?;
                 decision.end()
             }
-            Self::Deny { pattern } => {
-                let mut decision = serializer.serialize_struct("Decision", 2)?;
+            Self::Deny { pattern, policy } => {
+                let mut decision = serializer.serialize_struct("Decision", 3)?;
                 decision.serialize_field("decision", "deny")?;
                 decision.serialize_field("pattern", pattern)?;
+                decision.serialize_field("policy", policy)?;
                 decision.end()
             }
             Self::Launcher(reason) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::World;
 
-use super::error::{Entry, Fate, PlanError, With};
+use super::error::{Entry, Fate, PlanError, PolicyUse, With};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{compatible, in_base_set, nearest};
@@ -29,6 +29,12 @@ pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problem
         let allowed = component.allow.iter().map(|pattern| (&pattern.value, &pattern.span, false));
         let granted = component.grants.iter().map(|(pattern, grant)| (pattern, &grant.span, true));
         for (pattern, span, granted) in allowed.chain(granted) {
+            // What `[policy]` denies to everybody, an `allow` gives back.
+            let by_policy =
+                |import: &str| recipe.policy.deny.iter().any(|denied| denied.value.matches(import));
+            if !granted && table.imports().any(|import| pattern.matches(import) && by_policy(import)) {
+                continue;
+            }
             if let Some((import, decision)) = table.idle(pattern) {
                 let text = pattern.to_string();
                 let problem = PlanError::IdleAllow { part: part.clone(), text, import, decision, granted };
@@ -114,6 +120,43 @@ impl<'a> Table<'a> {
         let meant: Vec<&str> = self.imports().filter(|import| name.matches(import)).collect();
         let pattern = denied(meant.first()?)?;
         meant.iter().all(|import| denied(import).is_some()).then(|| pattern.value.to_string())
+    }
+}
+
+/// Entries of `[policy]` that decide nothing about any part.
+pub(super) fn policy(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
+    let allow = recipe.policy.allow.iter().map(|pattern| (Entry::Allow, pattern));
+    let deny = recipe.policy.deny.iter().map(|pattern| (Entry::Deny, pattern));
+    for (entry, pattern) in allow.chain(deny) {
+        let text = pattern.value.to_string();
+        let mut used = None;
+        let imports = inputs
+            .parts
+            .keys()
+            .flat_map(|part| inputs.world(part).imports.keys().map(move |import| (part, import)));
+        let mut matching = imports.clone().filter(|(_, import)| pattern.value.matches(import));
+        let idle = matching.all(|(part, import)| {
+            // An import that is not decided is reported where that failed.
+            let Some(decision) = wiring.get(part).and_then(|decisions| decisions.get(import)) else {
+                return false;
+            };
+            used.get_or_insert_with(|| PolicyUse {
+                part: part.clone(),
+                import: import.clone(),
+                decision: decision.clone(),
+            });
+            let own = recipe.components[part].grants.keys().any(|name| name.matches(import));
+            !match (entry, decision) {
+                (Entry::Deny, Decision::Deny { pattern: by, policy }) => *policy && *by == text,
+                (Entry::Allow, Decision::Launcher(LauncherReason::Granted)) => !own,
+                _ => false,
+            }
+        });
+        if idle {
+            let near = nearest(&text, imports.map(|(_, import)| bare(import, &text))).map(str::to_owned);
+            let near = near.filter(|_| used.is_none());
+            problems.push((Some(pattern.span.clone()), PlanError::IdlePolicy { entry, text, near, used }));
+        }
     }
 }
 

@@ -206,7 +206,7 @@ fn parts(names: &[&str]) -> String {
     }
 }
 
-fn read_patterns(
+pub(super) fn read_patterns(
     table: &Table<'_>,
     key: &str,
     problems: &mut Problems<'_>,
@@ -231,7 +231,7 @@ fn read_patterns(
 }
 
 /// The same pattern under `allow` and `deny` has no meaning; a wider `deny` beside a narrower `allow` neither.
-fn contradictions(
+pub(super) fn contradictions(
     table: &Table<'_>,
     allow: &[Spanned<InterfacePattern>],
     deny: &[Spanned<InterfacePattern>],

@@ -13,6 +13,7 @@ mod instances;
 mod names;
 mod parse;
 mod pattern;
+mod policy;
 mod problems;
 mod quantity;
 mod settings;
@@ -34,6 +35,7 @@ pub use input::{Input, WitWorld};
 pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
 pub use parse::{MAX_LIST, MAX_PARTS, MAX_PATH, parse};
 pub use pattern::{PathPattern, PatternError, Step};
+pub use policy::Policy;
 pub use problems::MAX_REPORTS;
 pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
 
@@ -50,6 +52,8 @@ pub struct Recipe {
     pub exports: BTreeMap<InterfaceName, Spanned<PartName>>,
     /// `[grants]`: what the launcher is asked to provide. Only sockets are granted as a package.
     pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
+    /// `[policy]`: defaults of `allow` and `deny`.
+    pub policy: Policy,
     /// `[limits]`
     pub limits: Limits,
     /// `[instances]`; `None` means an instance for each request.
@@ -90,13 +94,6 @@ pub struct Component {
     pub deny: Vec<Spanned<InterfacePattern>>,
     /// `grants`: what the launcher provides to this part alone.
     pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
-}
-
-impl Component {
-    /// Whether `allow` has the import.
-    pub fn allows(&self, import: &str) -> bool {
-        self.allow.iter().any(|pattern| pattern.value.matches(import))
-    }
 }
 
 /// `[limits]`, defaults filled in.
@@ -164,13 +161,39 @@ impl Recipe {
     pub fn grant(&self, part: &PartName, import: &str) -> Option<&Grant> {
         let component = self.components.get(part)?;
         let own = named(&component.grants, import);
-        own.or_else(|| named(&self.grants, import).filter(|_| component.allows(import)))
+        own.or_else(|| named(&self.grants, import).filter(|_| self.allows(part, import)))
+    }
+
+    /// Whether the part may have the values of `[grants]` for the import: its own `allow` has it, or that of `[policy]`,
+    /// and it has no values of its own.
+    pub fn allows(&self, part: &PartName, import: &str) -> bool {
+        let Some(component) = self.components.get(part) else { return false };
+        named(&component.grants, import).is_none()
+            && [&component.allow, &self.policy.allow].iter().any(|allow| matching(allow, import).is_some())
+    }
+
+    /// The pattern by which the part's own `deny` has the import.
+    pub fn denies(&self, part: &PartName, import: &str) -> Option<&InterfacePattern> {
+        matching(&self.components.get(part)?.deny, import)
+    }
+
+    /// The pattern by which `[policy]` denies the part the import, which its own `allow` and `grants` do not have.
+    pub fn policy_denies(&self, part: &PartName, import: &str) -> Option<&InterfacePattern> {
+        let component = self.components.get(part)?;
+        let lifted =
+            matching(&component.allow, import).is_some() || named(&component.grants, import).is_some();
+        matching(&self.policy.deny, import).filter(|_| !lifted)
     }
 
     /// Digest of the recipe's bytes.
     pub fn digest(&self) -> Sha256Digest {
         self.source.digest()
     }
+}
+
+/// The first pattern that matches the import.
+fn matching<'a>(patterns: &'a [Spanned<InterfacePattern>], import: &str) -> Option<&'a InterfacePattern> {
+    patterns.iter().map(|pattern| &pattern.value).find(|pattern| pattern.matches(import))
 }
 
 /// The values for an import. The parser sees to it that no two names mean the same.
