@@ -7,7 +7,7 @@ use std::fs;
 use std::panic;
 use std::path::{Path, PathBuf};
 
-use wadoo::recipe::{self, Input, InterfacePattern, MAX_REPORTS, Recipe, Spanned, parse};
+use wadoo::recipe::{self, Input, InterfacePattern, MAX_REPORTS, Provider, Recipe, Spanned, parse};
 use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse};
 use wadoo_signing::report::Report;
 
@@ -72,9 +72,12 @@ fn everything_that_a_recipe_can_say_is_read() {
     assert!(matches!(input("pay"), Input::Recipe(path) if path.value == Path::new("../pay/recipe.toml")));
     assert!(matches!(input("plugin"), Input::Pattern(path) if path.value.as_str() == "plugins/*.wasm"));
     assert!(cart.digest.as_ref().is_some_and(|digest| digest.value.to_string().starts_with("sha256:9f86d0")));
-    let with: Vec<String> =
-        cart.with.iter().map(|(import, part)| format!("{import} = {}", part.value)).collect();
-    assert_eq!(with, ["acme:auth/check@0.1.0 = auth"]);
+    let with = cart.with.iter().map(|(import, provider)| {
+        let Provider { part, export } = &provider.value;
+        format!("{import} = {} {}", part.value, export.as_ref().map(ToString::to_string).unwrap_or_default())
+    });
+    let with: Vec<String> = with.collect();
+    assert_eq!(with, ["acme:auth/check@0.1.0 = auth ", "acme:log/sink = auth acme:trace/sink@1.0.0"]);
     assert_eq!(cart.allow[0].value.to_string(), "wasi:http/outgoing-handler");
     assert_eq!(cart.deny[0].value.to_string(), "wasi:sockets/*");
     let policy = |patterns: &[Spanned<InterfacePattern>]| -> Vec<String> {

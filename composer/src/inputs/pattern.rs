@@ -216,6 +216,7 @@ fn check_names(recipe: &Recipe, made: &BTreeMap<PartName, Vec<PartName>>, failur
     };
     for (part, component) in &recipe.components {
         for (import, provider) in &component.with {
+            let provider = &provider.value.part;
             if provider.value == *part {
                 let what = format!("`{part}` cannot provide its own import `{import}`");
                 let hint = "take it out of the pattern, and give it a table of its own";
@@ -224,6 +225,7 @@ fn check_names(recipe: &Recipe, made: &BTreeMap<PartName, Vec<PartName>>, failur
         }
     }
     let called = recipe.components.values().flat_map(|component| component.with.values());
+    let called = called.map(|provider| &provider.value.part);
     for provider in called.chain(recipe.exports.values()) {
         if !recipe.components.contains_key(&provider.value) {
             add(provider, unknown(&provider.value, made));

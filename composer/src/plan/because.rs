@@ -17,8 +17,10 @@ impl PlanError {
         match self {
             Self::Mismatch { part, import, provider, export, differences } => {
                 let mut lines = Vec::new();
-                if export != import {
+                if interfaces::compatible(export, import) && export != import {
                     lines.push(format!("`{provider}` exports `{export}`, on the same version track"));
+                } else if export != import {
+                    lines.push(format!("`with` says that its `{export}` is meant"));
                 }
                 lines.extend(difference_lines(differences, (provider, "exports"), (part, "imports")));
                 lines
@@ -44,7 +46,11 @@ impl PlanError {
                     false => format!("candidate  `{}`, which exports `{}`", candidate.part, candidate.export),
                 })
                 .collect(),
+            Self::NamedExportUnclear { exports, .. } => {
+                exports.iter().map(|export| format!("`{export}`")).collect()
+            }
             Self::WithoutExport { provider, exports, .. }
+            | Self::NoNamedExport { provider, exports, .. }
             | Self::NoSuchExport { part: provider, exports, .. } => {
                 vec![format!("`{provider}` exports {}", listed(exports))]
             }

@@ -8,7 +8,7 @@ use super::error::{Candidate, MissingImport, Near, PlanError};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{self, FullName};
-use crate::recipe::{Component, InterfaceName, PartName, Recipe, Spanned};
+use crate::recipe::{Component, InterfaceName, PartName, Provider, Recipe, Spanned};
 use crate::signature;
 
 /// Decides every import of every part; an import without a decision has a problem.
@@ -98,7 +98,7 @@ impl Rules<'_> {
     }
 
     /// The `with` entry for `import`; the parser sees to it that no two mean the same.
-    fn with(&self, import: &str) -> Option<(&InterfaceName, &Spanned<PartName>)> {
+    fn with(&self, import: &str) -> Option<(&InterfaceName, &Spanned<Provider>)> {
         self.component.with.iter().find(|(name, _)| name.matches(import))
     }
 
@@ -107,7 +107,7 @@ impl Rules<'_> {
         import: &str,
         interface: InterfaceId,
         name: &InterfaceName,
-        provider: &PartName,
+        Provider { part: Spanned { value: provider, .. }, export }: &Provider,
     ) -> Result<Decision, Box<PlanError>> {
         let meant: Vec<String> = self
             .inputs
@@ -124,7 +124,10 @@ impl Rules<'_> {
                 imports: meant,
             }));
         }
-        let offers = self.offers_of(provider, import);
+        let offers = match export {
+            Some(export) => self.offers_named(provider, export)?,
+            None => self.offers_of(provider, import),
+        };
         if let Some(offer) = self.fitting(&offers, interface) {
             return Ok(offer.wire(true));
         }
@@ -133,8 +136,12 @@ impl Rules<'_> {
             None => Err(Box::new(PlanError::WithoutExport {
                 part: self.part.clone(),
                 import: import.to_owned(),
+                name: name.to_string(),
                 provider: provider.clone(),
                 exports: self.inputs.world(provider).exports.keys().cloned().collect(),
+                same_shape: self
+                    .same_shape(import, interface, [provider])
+                    .map(|(_, export)| export.to_owned()),
             })),
         }
     }
@@ -176,6 +183,40 @@ impl Rules<'_> {
         offers
     }
 
+    /// What a `with` means by an export: whatever its name and version, where it is only one, on its track.
+    fn offers_named<'b>(
+        &'b self,
+        provider: &'b PartName,
+        name: &InterfaceName,
+    ) -> Result<Vec<Offer<'b>>, Box<PlanError>> {
+        let exports = || self.inputs.exported_instances(provider);
+        let named = || exports().filter(|(export, _)| name.matches(export));
+        let unclear = |(first, _): (&str, InterfaceId)| {
+            named().any(|(export, _)| interfaces::track(export) != interfaces::track(first))
+        };
+        let (part, provider_name, export) = (self.part.clone(), provider.clone(), name.to_string());
+        match named().next() {
+            None => Err(Box::new(PlanError::NoNamedExport {
+                part,
+                provider: provider_name,
+                export,
+                exports: exports().map(|(export, _)| export.to_owned()).collect(),
+            })),
+            Some(first) if unclear(first) => Err(Box::new(PlanError::NamedExportUnclear {
+                part,
+                provider: provider_name,
+                export,
+                exports: named().map(|(export, _)| export.to_owned()).collect(),
+            })),
+            Some(_) => {
+                let offer = |(export, interface)| Offer { part: provider, export, interface };
+                let mut offers: Vec<Offer> = named().map(offer).collect();
+                offers.sort_by_key(|offer| std::cmp::Reverse(interfaces::version(offer.export)));
+                Ok(offers)
+            }
+        }
+    }
+
     fn fitting<'b>(&self, offers: &'b [Offer<'b>], interface: InterfaceId) -> Option<&'b Offer<'b>> {
         let wanted = ItemKind::Instance(interface);
         offers.iter().find(|offer| {
@@ -192,7 +233,8 @@ impl Rules<'_> {
                 return true;
             }
             if seen.insert(part) {
-                open.extend(self.recipe.components[part].with.values().map(|provider| &provider.value));
+                let with = self.recipe.components[part].with.values();
+                open.extend(with.map(|provider| &provider.value.part.value));
             }
         }
         false
@@ -230,20 +272,28 @@ impl Rules<'_> {
             _ => Err(Refusal::Missing(MissingImport {
                 part: self.part.clone(),
                 import: import.to_owned(),
-                near: self.near_miss(import),
+                near: self.near_miss(import, interface),
                 allowed,
                 has_deny: !self.component.deny.is_empty(),
+                has_with: !self.component.with.is_empty(),
                 grantable: capability.is_some(),
             })),
         }
     }
 
     /// What another part, or the launcher, has instead.
-    fn near_miss(&self, import: &str) -> Option<Near> {
+    fn near_miss(&self, import: &str, interface: InterfaceId) -> Option<Near> {
+        let others =
+            self.recipe.components.keys().filter(|other| *other != self.part && !self.needs_us(other));
+        if let Some((part, export)) = self.same_shape(import, interface, others) {
+            let note = format!("`{part}` exports `{export}`, of the same shape");
+            return Some(Near { note, part: Some(part.clone()), export: Some(export.to_owned()) });
+        }
         if interfaces::is_prerelease_of_known(import) {
             return Some(Near {
                 note: "the launcher provides releases, not this prerelease".to_owned(),
                 part: None,
+                export: None,
             });
         }
         let wanted = FullName::new(import)?;
@@ -261,17 +311,45 @@ impl Rules<'_> {
                 (_, Some(version)) => format!("{version}, which is not compatible"),
                 (_, None) => "it without a version".to_owned(),
             };
-            return Some(Near { note: format!("`{part}` exports {why}"), part: Some(part.clone()) });
+            return Some(Near {
+                note: format!("`{part}` exports {why}"),
+                part: Some(part.clone()),
+                export: None,
+            });
         }
         let same_interface = others()
             .find(|(_, export)| FullName::new(export).is_some_and(|full| full.interface == wanted.interface));
         if let Some((part, export)) = same_interface {
             let note = format!("`{part}` exports `{export}`, of another package");
-            return Some(Near { note, part: Some(part.clone()) });
+            return Some(Near { note, part: Some(part.clone()), export: None });
         }
         let near = interfaces::nearest(import, others().map(|(_, export)| export))?;
         let (part, _) = others().find(|(_, export)| *export == near)?;
-        Some(Near { note: format!("`{part}` exports `{near}`"), part: Some(part.clone()) })
+        Some(Near { note: format!("`{part}` exports `{near}`"), part: Some(part.clone()), export: None })
+    }
+
+    /// An export of one of `parts` whose type fits, and whose name does not. The nearest name, if there are several.
+    fn same_shape<'b>(
+        &'b self,
+        import: &str,
+        interface: InterfaceId,
+        parts: impl IntoIterator<Item = &'b PartName>,
+    ) -> Option<(&'b PartName, &'b str)> {
+        let wanted = FullName::new(import)?;
+        let exports = parts.into_iter().flat_map(|part| {
+            self.inputs.exported_instances(part).map(move |(export, offered)| (part, export, offered))
+        });
+        let fits = |offered: InterfaceId| {
+            let (offered, wanted) = (ItemKind::Instance(offered), ItemKind::Instance(interface));
+            signature::is_subtype(&self.inputs.types, offered, wanted)
+        };
+        let distance = |export: &str| {
+            // `export` names interfaces of packages only.
+            FullName::new(export).map(|full| (full.id != wanted.id, full.interface != wanted.interface))
+        };
+        let fitting = exports.filter(|(_, _, offered)| fits(*offered));
+        let named = fitting.filter_map(|(part, export, _)| Some((distance(export)?, part, export)));
+        named.min_by_key(|(distance, ..)| *distance).map(|(_, part, export)| (part, export))
     }
 }
 

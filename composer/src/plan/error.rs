@@ -33,7 +33,18 @@ pub enum PlanError {
         has_with: bool,
     },
     #[error("cannot wire `{provider}` into `{part}`: it does not export `{import}`")]
-    WithoutExport { part: PartName, import: String, provider: PartName, exports: Vec<String> },
+    WithoutExport {
+        part: PartName,
+        import: String,
+        name: String,
+        provider: PartName,
+        exports: Vec<String>,
+        same_shape: Option<String>,
+    },
+    #[error("cannot wire `{provider}` into `{part}`: it does not export `{export}`")]
+    NoNamedExport { part: PartName, provider: PartName, export: String, exports: Vec<String> },
+    #[error("cannot wire `{provider}` into `{part}`: it exports `{export}` in {} versions", exports.len())]
+    NamedExportUnclear { part: PartName, provider: PartName, export: String, exports: Vec<String> },
     #[error("cannot wire `{part}`: `{name}` in its `with` may mean {} imports", imports.len())]
     WithUnclear { part: PartName, name: String, imports: Vec<String> },
     #[error("the `with` entry `{name}` of `{part}` has no effect: `deny` has `{pattern}`")]
@@ -104,6 +115,8 @@ pub struct MissingImport {
     pub allowed: bool,
     /// The part has a `deny`.
     pub has_deny: bool,
+    /// The part has a `with`.
+    pub has_with: bool,
     /// `[grants]` can have it.
     pub grantable: bool,
 }
@@ -115,6 +128,8 @@ pub struct Near {
     pub note: String,
     /// The part that has it.
     pub part: Option<PartName>,
+    /// Its export, if that would do under its own name.
+    pub export: Option<String>,
 }
 
 /// What became of an import that an unused part could provide.

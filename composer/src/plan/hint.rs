@@ -27,6 +27,9 @@ impl PlanError {
                 let entry = format!("\"{}\" = \"{provider}\"", bare(import));
                 format!("choose one: {}", entry_line(part, *has_with, "with", &entry))
             }
+            Self::WithoutExport { part, name, provider, same_shape: Some(export), .. } => format!(
+                "if `{export}` is meant, in the `with` of `[components.{part}]`, change the entry to `\"{name}\" = {{ part = \"{provider}\", export = \"{export}\" }}`"
+            ),
             Self::WithoutExport { import, exports, .. } => {
                 match nearest(bare(import), exports.iter().map(|export| bare(export))) {
                     Some(near) if near == bare(import) => {
@@ -39,6 +42,16 @@ impl PlanError {
                         "name another part, or remove the entry so that the provider is found by type".into()
                     }
                 }
+            }
+            Self::NoNamedExport { export, exports, .. } => {
+                let written = |other| if export.contains('@') { other } else { bare(other) };
+                match nearest(export, exports.iter().map(|other| written(other))) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "name one of its exports, or another part".into(),
+                }
+            }
+            Self::NamedExportUnclear { exports, .. } => {
+                format!("write the version: `export = \"{}\"`", exports.first()?)
             }
             Self::WithUnclear { imports, .. } => {
                 format!("write the version: `\"{}\"`", imports.first()?)
@@ -232,6 +245,14 @@ fn missing_hint(missing: &[MissingImport]) -> String {
             true => grant,
             false => format!("{grant} and allow it for `{}`", import.part),
         };
+    }
+    let same_shape = missing.iter().find_map(|import| {
+        let near = import.near.as_ref()?;
+        Some((import, near.part.as_ref()?, near.export.as_ref()?))
+    });
+    if let Some((MissingImport { part: importer, import, has_with, .. }, part, export)) = same_shape {
+        let entry = format!("\"{import}\" = {{ part = \"{part}\", export = \"{export}\" }}");
+        return format!("if it is meant, {}", entry_line(importer, *has_with, "with", &entry));
     }
     if let Some((import, part)) =
         missing.iter().find_map(|import| Some((import, import.near.as_ref()?.part.as_ref()?)))

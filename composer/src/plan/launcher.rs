@@ -216,9 +216,11 @@ fn add_used_types(
                         near: Some(Near {
                             note: format!("`{user}` comes from the launcher and uses its types"),
                             part: None,
+                            export: None,
                         }),
                         allowed: false,
                         has_deny: !recipe.components[part].deny.is_empty(),
+                        has_with: !recipe.components[part].with.is_empty(),
                         grantable: false,
                     });
                     continue;

@@ -11,7 +11,10 @@ use super::parse::{MAX_LIST, MAX_PARTS, Names, sub_table};
 use super::problems::{Problems, Table, Unsupported};
 use super::source::Spanned;
 use super::syntax::{clipped, quoted};
-use super::{Component, Grant, InterfaceName, InterfacePattern, PartName, PathPattern, grants, input};
+use super::{
+    Component, Grant, InterfaceName, InterfacePattern, PartName, PathPattern, Provider, grants, input,
+    provider,
+};
 use crate::interfaces;
 
 pub(super) fn read(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTreeMap<PartName, Component>> {
@@ -120,7 +123,7 @@ fn read_with(
     part: &str,
     names: &PartNames<'_>,
     problems: &mut Problems<'_>,
-) -> Option<BTreeMap<InterfaceName, Spanned<PartName>>> {
+) -> Option<BTreeMap<InterfaceName, Spanned<Provider>>> {
     let Some(value) = table.entries.get("with") else { return Some(BTreeMap::new()) };
     let part = clipped(part);
     let with = problems.table(format!("`with` of `{part}`"), value.span(), value)?;
@@ -128,15 +131,7 @@ fn read_with(
     let mut wires = Names::new("`with`", InterfaceName::overlaps);
     for (key, value) in with.entries {
         let import = problems.parse_text("an import's name", key.get_ref(), &key.span());
-        let provider = read_part(value, names, problems).filter(|provider| {
-            let own = provider.value.as_str() == part;
-            if own {
-                let what = format!("`{part}` cannot provide its own import {}", quoted(key.get_ref()));
-                let hint = "name another part that exports it, or make a second part of the same file";
-                problems.add(&provider.span, Report::new(Exit::CouldNot, what).hint(hint));
-            }
-            !own
-        });
+        let provider = provider::read(value, (&part, key.get_ref()), names, problems);
         wires.add(import, provider, key.span(), problems);
     }
     wires.finish()

@@ -15,6 +15,7 @@ mod parse;
 mod pattern;
 mod policy;
 mod problems;
+mod provider;
 mod quantity;
 mod settings;
 mod signing;
@@ -37,6 +38,7 @@ pub use parse::{MAX_LIST, MAX_PARTS, MAX_PATH, parse};
 pub use pattern::{PathPattern, PatternError, Step};
 pub use policy::Policy;
 pub use problems::MAX_REPORTS;
+pub use provider::Provider;
 pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
 
 /// A valid recipe, format 1.
@@ -86,8 +88,8 @@ pub struct Component {
     pub input: Input,
     /// `digest`: a pin.
     pub digest: Option<Spanned<Sha256Digest>>,
-    /// `with`: import → providing part.
-    pub with: BTreeMap<InterfaceName, Spanned<PartName>>,
+    /// `with`: import → who provides it.
+    pub with: BTreeMap<InterfaceName, Spanned<Provider>>,
     /// `allow`: imports beyond the base set that this part may reach.
     pub allow: Vec<Spanned<InterfacePattern>>,
     /// `deny`: imports that are linked to an implementation whose every call fails.
