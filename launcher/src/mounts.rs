@@ -45,7 +45,8 @@ impl FromStr for MountPoint {
 
     fn from_str(text: &str) -> Result<Self, MountPathError> {
         match text.split_once(':') {
-            Some((part, path)) if !part.contains('/') && !part.is_empty() => {
+            // A part may be called `cart/log`; a path begins with a slash.
+            Some((part, path)) if !part.starts_with('/') && !part.is_empty() => {
                 Ok(Self { part: Some(part.to_owned()), path: path.parse()? })
             }
             _ => Ok(Self { part: None, path: text.parse()? }),
@@ -134,6 +135,7 @@ mod tests {
             ("/data=/a=b:c", "/data", folder("/a=b:c", false)),
             ("/data=/srv/x:ro/", "/data", folder("/srv/x:ro/", false)),
             ("cart:/data=/srv/cart:ro", "cart:/data", folder("/srv/cart", true)),
+            ("cart/log:/data=/srv/log", "cart/log:/data", folder("/srv/log", false)),
             ("/a:/b=/srv/x", "/a:/b", folder("/srv/x", false)),
         ] {
             let found = mount_of(OsStr::new(text));

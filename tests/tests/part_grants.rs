@@ -180,6 +180,39 @@ fn each_part_sees_its_own_variables_and_folders() {
 }
 
 #[test]
+fn an_instance_of_ones_own_has_the_values_of_its_part_and_can_be_given_other_folders() {
+    for generation in &GENERATIONS {
+        let (one, two) = (Upstream::start("one"), Upstream::start("two"));
+        let scratch = Scratch::new();
+        let values = |upstream, path: &str| {
+            let hosts = generation.hosts(upstream);
+            format!(
+                "{hosts}\"wasi:filesystem/preopens\" = {{ mounts = [{{ path = \"{path}\" }}, {{ path = \"/both\" }}] }}\n"
+            )
+        };
+        let recipe = generation.recipe(&scratch, &values(&one, "/one"), &values(&two, "/two"));
+        let text = std::fs::read_to_string(&recipe).expect("the recipe");
+        let (shared, own) = ("= \"second\" }", "= { part = \"second\", own = true } }");
+        assert!(text.contains(shared), "{text}");
+        std::fs::write(&recipe, text.replace(shared, own)).expect("written");
+        for folder in ["one", "two", "own", "both"] {
+            scratch.write(&format!("{folder}/who"), folder);
+        }
+        let mounts = ["/one=one", "/two=two", "first/second:/both=own", "/both=both"];
+        let arguments: Vec<&str> = mounts.iter().flat_map(|mount| ["--mount", mount]).collect();
+        let server = start(&scratch, &recipe, &arguments);
+        let folders = |key: &str| server.get(&format!("/{key}/folders")).text();
+        assert_eq!(folders("FIRST"), "/both both\n/one one\n", "{}", generation.relay);
+        assert_eq!(folders("SECOND"), "/both own\n/two two\n", "{}", generation.relay);
+        assert_eq!(server.get("/SECOND/variables").text(), "SECOND\n", "{}", generation.relay);
+        let fetch = |to: &Upstream| server.get(&format!("/SECOND/fetch?url=http://{}/", to.address)).text();
+        assert_eq!(fetch(&two), "two", "{}", generation.relay);
+        assert!(fetch(&one).to_lowercase().contains("denied"), "{}", generation.relay);
+        assert_eq!((one.reached(), two.reached()), (0, 1));
+    }
+}
+
+#[test]
 fn a_folder_for_a_part_that_has_none_of_its_own_is_refused() {
     let generation = &GENERATIONS[0];
     let upstream = Upstream::start("one");

@@ -73,11 +73,18 @@ fn everything_that_a_recipe_can_say_is_read() {
     assert!(matches!(input("plugin"), Input::Pattern(path) if path.value.as_str() == "plugins/*.wasm"));
     assert!(cart.digest.as_ref().is_some_and(|digest| digest.value.to_string().starts_with("sha256:9f86d0")));
     let with = cart.with.iter().map(|(import, provider)| {
-        let Provider { part, export } = &provider.value;
-        format!("{import} = {} {}", part.value, export.as_ref().map(ToString::to_string).unwrap_or_default())
+        let Provider { part, export, own } = &provider.value;
+        format!(
+            "{import} = {} {own} {}",
+            part.value,
+            export.as_ref().map(ToString::to_string).unwrap_or_default()
+        )
     });
     let with: Vec<String> = with.collect();
-    assert_eq!(with, ["acme:auth/check@0.1.0 = auth ", "acme:log/sink = auth acme:trace/sink@1.0.0"]);
+    assert_eq!(
+        with,
+        ["acme:auth/check@0.1.0 = auth false ", "acme:log/sink = auth true acme:trace/sink@1.0.0"]
+    );
     assert_eq!(cart.allow[0].value.to_string(), "wasi:http/outgoing-handler");
     assert_eq!(cart.deny[0].value.to_string(), "wasi:sockets/*");
     let policy = |patterns: &[Spanned<InterfacePattern>]| -> Vec<String> {

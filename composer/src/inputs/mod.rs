@@ -52,7 +52,7 @@ pub struct Inputs {
 impl Inputs {
     /// The digest of the part's bytes, if the recipe has the part.
     pub fn digest(&self, part: &PartName) -> Option<&Sha256Digest> {
-        self.parts.get(part)
+        self.parts.get(part.in_recipe())
     }
 
     /// The bytes of a component, if it is one of the inputs.
@@ -66,7 +66,7 @@ impl Inputs {
     ///
     /// If the part is not one of the recipe that was read.
     pub(crate) fn package(&self, part: &PartName) -> &Package {
-        &self.components[&self.parts[part]]
+        &self.components[&self.parts[part.in_recipe()]]
     }
 
     /// What the part imports and exports.

@@ -5,7 +5,7 @@ use super::error::{
 };
 use super::{Decision, LauncherReason};
 use crate::interfaces;
-use crate::recipe::PartName;
+use crate::recipe::{MAX_PARTS, PartName};
 use crate::signature::Difference;
 
 /// Differences of one interface that are printed; more are counted.
@@ -33,6 +33,13 @@ impl PlanError {
                     None => format!("`{import}` is in the base set: every part may use it"),
                 }]
             }
+            Self::OwnName { part, taken } if *taken == part.to_string() => {
+                vec!["what is generated for the imports that a part is denied is called so".to_owned()]
+            }
+            Self::OwnName { .. } => {
+                vec!["imports that are there for one part alone are named after it".to_owned()]
+            }
+            Self::TooManyParts { .. } => vec![format!("expected at most {MAX_PARTS}")],
             Self::IdlePolicy { used: None, .. } => vec!["no part imports it".to_owned()],
             Self::IdlePolicy { entry, used: Some(used), .. } => vec![idle_line(*entry, used)],
             Self::IdleAllow { import, decision, .. } => vec![format!("`{import}`: {}", fate(decision))],

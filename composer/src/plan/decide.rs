@@ -99,7 +99,7 @@ impl Rules<'_> {
 
     /// The `with` entry for `import`; the parser sees to it that no two mean the same.
     fn with(&self, import: &str) -> Option<(&InterfaceName, &Spanned<Provider>)> {
-        self.component.with.iter().find(|(name, _)| name.matches(import))
+        self.component.provider_of(import)
     }
 
     fn explicit(
@@ -107,7 +107,7 @@ impl Rules<'_> {
         import: &str,
         interface: InterfaceId,
         name: &InterfaceName,
-        Provider { part: Spanned { value: provider, .. }, export }: &Provider,
+        Provider { part: Spanned { value: provider, .. }, export, .. }: &Provider,
     ) -> Result<Decision, Box<PlanError>> {
         let meant: Vec<String> = self
             .inputs

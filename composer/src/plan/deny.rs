@@ -23,7 +23,7 @@ pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems:
                 return None;
             };
             let through = gap(inputs, *interface, &is_denied, &mut BTreeSet::new())?;
-            let component = &recipe.components[part];
+            let component = recipe.component(part);
             let list = if *policy { &recipe.policy.deny } else { &component.deny };
             let span = list.first().map_or(&component.span, |pattern| &pattern.span);
             let (part, denied) = (part.clone(), import.clone());

@@ -65,6 +65,10 @@ pub enum PlanError {
     IdleAllow { part: PartName, text: String, import: String, decision: Decision, granted: bool },
     #[error("`[policy]` {} `{text}`, and nothing comes of it", if *entry == Entry::Deny { "denies" } else { "allows" })]
     IdlePolicy { entry: Entry, text: String, near: Option<String>, used: Option<PolicyUse> },
+    #[error("there cannot be an instance `{part}`: the name `{taken}` is taken")]
+    OwnName { part: PartName, taken: String },
+    #[error("`{app}` has too many parts, with those that parts have for themselves")]
+    TooManyParts { app: String },
     #[error("no part uses the grant `{name}`")]
     UnusedGrant { name: String, fate: Option<(PartName, Decision)>, has_allow: bool },
     #[error("nothing uses `{part}`")]
@@ -161,8 +165,8 @@ pub enum With {
 impl With {
     /// What the `with` of `component` says of `import`.
     pub(super) fn of(component: &Component, import: &str) -> Self {
-        match component.with.keys().find(|name| name.matches(import)) {
-            Some(name) => Self::Entry(name.to_string()),
+        match component.provider_of(import) {
+            Some((name, _)) => Self::Entry(name.to_string()),
             None if component.with.is_empty() => Self::Absent,
             None => Self::Others,
         }

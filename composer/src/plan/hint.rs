@@ -77,6 +77,10 @@ impl PlanError {
             {
                 format!("remove it, or {}", grant_line(import))
             }
+            Self::OwnName { part, .. } => format!("rename `[components.{}]`", part.in_recipe()),
+            Self::TooManyParts { .. } => {
+                "let parts share instances: remove `own = true` where it is not needed".into()
+            }
             Self::IdlePolicy { near: Some(near), .. } => format!("did you mean `{near}`?"),
             Self::IdleAllow { .. } | Self::IdlePolicy { .. } => "remove it".into(),
             Self::UnusedEntry { near: Some(near), .. } => format!("did you mean `{near}`?"),
@@ -171,7 +175,8 @@ impl With {
             Self::Others => entry_line(part, true, "with", &value),
             Self::Entry(name) => {
                 format!(
-                    "in the `with` of `[components.{part}]`, change the entry to `\"{name}\" = \"{provider}\"`"
+                    "in the `with` of `[components.{}]`, change the entry to `\"{name}\" = \"{provider}\"`",
+                    part.in_recipe()
                 )
             }
         }
@@ -180,6 +185,7 @@ impl With {
 
 /// "add `deny = ["x"]` to `[components.p]`", or to the list that is there.
 fn entry_line(part: &PartName, exists: bool, key: &str, value: &str) -> String {
+    let part = part.in_recipe();
     let (open, close) = if key == "with" { ("{ ", " }") } else { ("[", "]") };
     match exists {
         true => format!("add `{value}` to the `{key}` of `[components.{part}]`"),
@@ -304,11 +310,11 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
                 (
                     View { part: Some(part), import: Some(_), with, .. },
                     View { origin: Origin::Part(provider), .. },
-                ) if part != provider => Some(line(part, with, provider)),
+                ) if part != provider && !provider.is_own() => Some(line(part, with, provider)),
                 (
                     View { origin: Origin::Part(provider), .. },
                     View { part: Some(part), import: Some(_), with, .. },
-                ) if part != provider => Some(line(part, with, provider)),
+                ) if part != provider && !provider.is_own() => Some(line(part, with, provider)),
                 (View { origin: Origin::LauncherAlone, .. }, _)
                 | (_, View { origin: Origin::LauncherAlone, .. }) => {
                     let package = package(interface);

@@ -75,7 +75,7 @@ pub(super) fn refuse_apart(
     {
         for part in &import.parts {
             let problem = PlanError::Apart { part: part.clone(), import: import.interface.clone() };
-            problems.push((Some(recipe.components[part].span.clone()), problem));
+            problems.push((Some(recipe.component(part).span.clone()), problem));
         }
     }
 }
@@ -148,7 +148,7 @@ fn permission(uses: &[&Use]) -> Option<Grant> {
 /// The name of an import that is there for one part alone: `wadoo:part-cart/wasi-http-client@0.3.0`.
 fn own_name(part: &PartName, import: &str) -> String {
     let (id, version) = import.split_at(import.find('@').unwrap_or(import.len()));
-    format!("wadoo:part-{part}/{}{version}", id.replace([':', '/'], "-"))
+    format!("wadoo:part-{}/{}{version}", part.flat(), id.replace([':', '/'], "-"))
 }
 
 /// One root import serves all uses of a track, so their types must fit each other.
@@ -158,7 +158,7 @@ fn check_types_merge(recipe: &Recipe, inputs: &Inputs, uses: &[&Use], problems: 
             let differences = conflicts(inputs, earlier.interface, later.interface);
             if !differences.is_empty() {
                 problems.push((
-                    Some(recipe.components[later.part].span.clone()),
+                    Some(recipe.component(later.part).span.clone()),
                     PlanError::LauncherTypes {
                         import: later.import.to_owned(),
                         part: later.part.clone(),
@@ -219,8 +219,8 @@ fn add_used_types(
                             export: None,
                         }),
                         allowed: false,
-                        has_deny: !recipe.components[part].deny.is_empty(),
-                        has_with: !recipe.components[part].with.is_empty(),
+                        has_deny: !recipe.component(part).deny.is_empty(),
+                        has_with: !recipe.component(part).with.is_empty(),
                         grantable: false,
                     });
                     continue;
@@ -236,7 +236,7 @@ fn add_used_types(
         }
     }
     if let Some(first) = missing.first() {
-        let span = recipe.components[&first.part].span.clone();
+        let span = recipe.component(&first.part).span.clone();
         problems.push((Some(span), PlanError::Missing { app: recipe.app.name.to_string(), missing }));
     }
 }
@@ -252,13 +252,12 @@ fn check_grants_are_used(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, prob
         if used {
             continue;
         }
-        let importer =
-            inputs.parts.keys().find(|part| inputs.world(part).imports.keys().any(|i| name.matches(i)));
+        let importer = wiring.keys().find(|part| inputs.world(part).imports.keys().any(|i| name.matches(i)));
         let fate = importer.and_then(|part| {
             let (_, decision) = wiring[part].iter().find(|(import, _)| name.matches(import))?;
             Some((part.clone(), decision.clone()))
         });
-        let has_allow = importer.is_some_and(|part| !recipe.components[part].allow.is_empty());
+        let has_allow = importer.is_some_and(|part| !recipe.component(part).allow.is_empty());
         let problem = PlanError::UnusedGrant { name: name.to_string(), fate, has_allow };
         problems.push((Some(grant.span.clone()), problem));
     }

@@ -16,6 +16,7 @@ mod error;
 mod exports;
 mod hint;
 mod launcher;
+mod own;
 mod resources;
 mod show;
 mod unused;
@@ -40,7 +41,7 @@ pub struct Plan {
     pub app: String,
     /// Its version.
     pub version: String,
-    /// Every part of the recipe; each is used.
+    /// Every part of the recipe, and the instances that parts have for themselves; each is used.
     pub parts: BTreeMap<PartName, PartPlan>,
     /// What the application exports, by full name: the part whose export it is.
     pub exports: BTreeMap<String, PartName>,
@@ -171,20 +172,25 @@ fn plan_as(role: Role, recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Rep
         None
     };
     asked::check(recipe, inputs, &wiring, &mut problems);
-    let launcher = launcher::imports(recipe, inputs, &wiring, decided, &mut problems);
-    if role == Role::Part {
-        launcher::refuse_apart(recipe, &launcher, &mut problems);
-    }
-    if decided
-        && acyclic
-        && let Some(exports) = &exports
-    {
+    let whole = exports.as_ref().filter(|_| decided && acyclic);
+    if let Some(exports) = whole {
         if let Some(trigger) = &exports.trigger
             && role == Role::Application
         {
             exports::check_reuse(recipe, trigger, &exports.names, &mut problems);
         }
         unused::parts(recipe, inputs, &wiring, &exports.names, &mut problems);
+    }
+    let separate = match whole {
+        Some(exports) if problems.is_empty() => own::separate(recipe, &wiring, &exports.names, &mut problems),
+        _ => None,
+    };
+    let wiring = separate.unwrap_or(wiring);
+    let launcher = launcher::imports(recipe, inputs, &wiring, decided, &mut problems);
+    if role == Role::Part {
+        launcher::refuse_apart(recipe, &launcher, &mut problems);
+    }
+    if let Some(exports) = whole {
         let before = problems.len();
         resources::check(recipe, inputs, &wiring, exports, &launcher, &mut problems);
         if problems.len() == before {
@@ -213,8 +219,7 @@ fn assemble(
         })
         .chain(exports.names.iter().map(|(name, part)| (part, name.as_str())))
         .collect();
-    let left_over: BTreeMap<PartName, Vec<String>> = inputs
-        .parts
+    let left_over: BTreeMap<PartName, Vec<String>> = wiring
         .keys()
         .map(|part| {
             let names = inputs.world(part).exports.keys();
@@ -225,7 +230,7 @@ fn assemble(
         .into_iter()
         .map(|(part, imports)| {
             let left_over = left_over.get(&part).cloned().unwrap_or_default();
-            let digest = inputs.parts[&part];
+            let digest = inputs.parts[part.in_recipe()];
             let granted = imports.iter().filter(|(_, d)| **d == Decision::Launcher(LauncherReason::Granted));
             let grants = granted
                 .filter_map(|(import, _)| Some((import.clone(), recipe.grant(&part, import)?.clone())))

@@ -48,15 +48,15 @@ pub(super) fn check(
                 // A stub takes the types that it does not define from the part's own providers.
                 Decision::Deny { .. } => None,
             };
-            let span = recipe.components[part].with.iter().find(|(name, _)| name.matches(import));
-            let span = span.map_or(&recipe.components[part].span, |(_, provider)| &provider.span);
+            let component = recipe.component(part);
+            let span = component.provider_of(import).map_or(&component.span, |(_, provider)| &provider.span);
             problems.extend(split.map(|split| (Some(span.clone()), split)));
         }
     }
     for (export, part) in &exports.names {
         if interfaces::trigger(export).is_some() {
             let split = resources.at_trigger(part, export);
-            problems.extend(split.map(|split| (Some(recipe.components[part].span.clone()), split)));
+            problems.extend(split.map(|split| (Some(recipe.component(part).span.clone()), split)));
         }
     }
 }
@@ -95,7 +95,7 @@ impl Resources<'_> {
     /// Where `part` gets the resource; `None` if it defines it.
     fn origin(&self, part: &PartName, resource: ResourceId) -> Option<(&str, &str)> {
         let resource = self.inputs.types.resolve_resource(resource);
-        self.origins[&self.inputs.parts[part]].get(&resource).copied()
+        self.origins[&self.inputs.parts[part.in_recipe()]].get(&resource).copied()
     }
 
     /// Follows wires to the definition; as deep as there are parts.
@@ -134,7 +134,7 @@ impl Resources<'_> {
             Identity::Stub { part, import, .. } => Origin::Stub { part, import },
         };
         let import = self.origin(part, resource).map(|(import, _)| import.to_owned());
-        let component = &self.recipe.components[part];
+        let component = self.recipe.component(part);
         let with = import.as_deref().map_or(With::Absent, |import| With::of(component, import));
         View { part: Some(part.clone()), import, with, origin }
     }

@@ -98,6 +98,13 @@ pub struct Component {
     pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
 }
 
+impl Component {
+    /// The entry of `with` for an import; the parser sees to it that no two mean the same.
+    pub fn provider_of(&self, import: &str) -> Option<(&InterfaceName, &Spanned<Provider>)> {
+        self.with.iter().find(|(name, _)| name.matches(import))
+    }
+}
+
 /// `[limits]`, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -159,9 +166,18 @@ pub enum KeySource {
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Recipe {
+    /// The table of a part; an instance that another part has for itself has that of the part that it is an instance of.
+    ///
+    /// # Panics
+    ///
+    /// If the recipe has no such part.
+    pub fn component(&self, part: &PartName) -> &Component {
+        &self.components[part.in_recipe()]
+    }
+
     /// The values of `import` for `part`: its own, or those of `[grants]` if it allows them.
     pub fn grant(&self, part: &PartName, import: &str) -> Option<&Grant> {
-        let component = self.components.get(part)?;
+        let component = self.components.get(part.in_recipe())?;
         let own = named(&component.grants, import);
         own.or_else(|| named(&self.grants, import).filter(|_| self.allows(part, import)))
     }
@@ -169,19 +185,19 @@ impl Recipe {
     /// Whether the part may have the values of `[grants]` for the import: its own `allow` has it, or that of `[policy]`,
     /// and it has no values of its own.
     pub fn allows(&self, part: &PartName, import: &str) -> bool {
-        let Some(component) = self.components.get(part) else { return false };
+        let Some(component) = self.components.get(part.in_recipe()) else { return false };
         named(&component.grants, import).is_none()
             && [&component.allow, &self.policy.allow].iter().any(|allow| matching(allow, import).is_some())
     }
 
     /// The pattern by which the part's own `deny` has the import.
     pub fn denies(&self, part: &PartName, import: &str) -> Option<&InterfacePattern> {
-        matching(&self.components.get(part)?.deny, import)
+        matching(&self.components.get(part.in_recipe())?.deny, import)
     }
 
     /// The pattern by which `[policy]` denies the part the import, which its own `allow` and `grants` do not have.
     pub fn policy_denies(&self, part: &PartName, import: &str) -> Option<&InterfacePattern> {
-        let component = self.components.get(part)?;
+        let component = self.components.get(part.in_recipe())?;
         let lifted =
             matching(&component.allow, import).is_some() || named(&component.grants, import).is_some();
         matching(&self.policy.deny, import).filter(|_| !lifted)

@@ -1,5 +1,6 @@
 //! Names that a user writes in a recipe, as types whose existence means "well formed".
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,6 +37,35 @@ pub enum NameError {
     /// Neither an interface nor all of a package.
     #[error("expected an interface, like `wasi:http/client`, or all of a package, like `wasi:sockets/*`")]
     InterfaceOrPackage,
+}
+
+impl PartName {
+    /// The name of the instance of `part` that `importer` has for itself. No recipe can say it.
+    pub(crate) fn of_own(importer: &Self, part: &Self) -> Self {
+        Self(format!("{importer}/{part}"))
+    }
+
+    /// Whether a part has this instance for itself: no `with` can name it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.0.contains('/')
+    }
+
+    /// The part of the recipe that this is an instance of: itself, or the one whose instance another part has for itself.
+    pub fn in_recipe(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// The name as names of imports can have it: `cart-log` of `cart/log`.
+    pub(crate) fn flat(&self) -> String {
+        self.0.replace('/', "-")
+    }
+}
+
+/// Maps by name can be asked with what [`PartName::in_recipe`] gives.
+impl Borrow<str> for PartName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Refusal for NameError {

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use wadoo_signing::report::{Exit, Report};
 
 use super::components::{PartNames, read_part};
-use super::problems::{Problems, Unsupported};
+use super::problems::Problems;
 use super::source::Spanned;
 use super::syntax::{clipped, quoted};
 use super::{InterfaceName, PartName};
@@ -17,29 +17,29 @@ pub struct Provider {
     pub part: Spanned<PartName>,
     /// `export`: its export, where that is not found by the import's own name.
     pub export: Option<InterfaceName>,
+    /// `own`: by an instance that no other part has.
+    pub own: bool,
 }
 
-const LATER: &[Unsupported] =
-    &[("own", "instances of one's own come with a later version; make a second part of the same file")];
-
-/// Reads `"part"` or `{ part = "part", export = "ns:pkg/iface" }`, for `import` of `importer`.
+/// Reads `"part"` or `{ part = "part", export = "ns:pkg/iface", own = true }`, for `import` of `importer`.
 pub(super) fn read(
     value: &Node<DeValue<'_>>,
     (importer, import): (&str, &str),
     names: &PartNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Spanned<Provider>> {
-    let (part, export) = match value.get_ref() {
+    let (part, export, own) = match value.get_ref() {
         DeValue::Table(_) => {
             let title = format!("{} in `with` of {}", quoted(import), quoted(importer));
             let table = problems.table(title, value.span(), value)?;
-            problems.check_keys(&table, &["part", "export"], LATER);
+            problems.check_keys(&table, &["part", "export", "own"], &[]);
             let part = problems.required(&table, "part", "\"auth\"");
             let export = table.entries.get("export");
             let export = export.map(|export| problems.parsed::<InterfaceName>("`export`", export));
-            (read_part(part?, names, problems), export)
+            let own = table.entries.get("own").map(|own| problems.boolean("`own`", own));
+            (read_part(part?, names, problems), export, own)
         }
-        _ => (read_part(value, names, problems), None),
+        _ => (read_part(value, names, problems), None, None),
     };
     let part = part?;
     if part.value.as_str() == importer {
@@ -52,5 +52,9 @@ pub(super) fn read(
         Some(export) => Some(export?.value),
         None => None,
     };
-    Some(Spanned { value: Provider { part, export }, span: value.span() })
+    let own = match own {
+        Some(own) => own?,
+        None => false,
+    };
+    Some(Spanned { value: Provider { part, export, own }, span: value.span() })
 }

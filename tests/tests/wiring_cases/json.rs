@@ -8,8 +8,8 @@ use crate::{component, run};
 fn a_plan_has_a_json_form_with_a_schema() {
     let folder = tempfile::tempdir().expect("folder");
     let recipe = "recipe = 1\n[app]\nname = \"shop\"\nversion = \"1.4.0\"\n[components.main]\npath = \"main.wasm\"\n\
-                  allow = [\"wasi:cli/environment\"]\ndeny = [\"wasi:sockets/*\"]\n\
-                  [components.auth]\npath = \"auth.wasm\"\n[grants]\n\"wasi:cli/environment\" = { keys = [\"HOME\"] }\n";
+                  allow = [\"wasi:cli/environment\"]\nwith = { \"acme:auth/check\" = { part = \"auth\", own = true } }\n\
+                  [components.auth]\npath = \"auth.wasm\"\n[policy]\ndeny = [\"wasi:sockets/*\"]\n[grants]\n\"wasi:cli/environment\" = { keys = [\"HOME\"] }\n";
     let auth = "package acme:auth@0.1.0 { interface check { verify: func() -> bool; } }";
     let main = format!(
         "package test:main; {auth} world part {{ import acme:auth/check@0.1.0; import wasi:cli/environment@0.2.12; \
@@ -26,8 +26,11 @@ fn a_plan_has_a_json_form_with_a_schema() {
     assert_eq!(json["exports"]["wasi:cli/run@0.2.12"], "main");
     let imports = &json["parts"]["main"]["imports"];
     assert_eq!(imports["acme:auth/check@0.1.0"]["decision"], "wire");
-    assert_eq!(imports["acme:auth/check@0.1.0"]["part"], "auth");
+    assert_eq!(imports["acme:auth/check@0.1.0"]["part"], "main/auth");
+    assert_eq!(json["parts"]["main/auth"]["leftOver"].as_array().map(Vec::len), Some(0));
+    assert!(json["parts"].get("auth").is_none());
     assert_eq!(imports["wasi:sockets/network@0.2.12"]["decision"], "deny");
+    assert_eq!(imports["wasi:sockets/network@0.2.12"]["policy"], true);
     assert_eq!(imports["wasi:cli/environment@0.2.12"]["reason"], "granted");
     assert_eq!(json["launcher"]["wasi:cli/environment@0.2.12"]["grant"]["environment"]["keys"][0], "HOME");
     assert_eq!(linked.grants.keys().collect::<Vec<_>>(), ["wasi:cli/environment@0.2.12"]);
