@@ -129,13 +129,30 @@ fn compose_part(gathered: Gathered) -> Result<Composition, Vec<Report>> {
 ///
 /// # Errors
 ///
-/// The component cannot be encoded, or is not what the plan says.
+/// The component cannot be encoded, is not what the plan says, or could never start.
 pub fn link(planned: Planned) -> Result<Composed, Vec<Report>> {
     let Planned { recipe, inputs, plan, lock } = planned;
     let linked = link::link(&plan, &inputs)?;
+    check_memory(&recipe, &linked)?;
     let lines =
         if recipe.build.source_lines { lines::read(&linked.bytes, &linked.parts) } else { Lines::default() };
     Ok(Composed { recipe, inputs: inputs.accounts, linked, lines, lock })
+}
+
+/// Refuses an application of which no instance could ever be made.
+fn check_memory(recipe: &Recipe, linked: &Linked) -> Result<(), Vec<Report>> {
+    let initial = linked.initial_memory;
+    if initial.bytes() <= recipe.limits.memory {
+        return Ok(());
+    }
+    let name = &recipe.app.name;
+    let what = format!("no instance of `{name}` could start: its parts need more memory than it may have");
+    let (file, limit) = (recipe.source.file(), recipe.limits.memory_text());
+    let report = Report::new(Exit::CouldNot, what)
+        .because(format!("their {} memories begin with `{initial}` together", linked.pool.memories))
+        .because(format!("`[limits] memory` of {file} is `{limit}`"))
+        .hint(format!("write `memory = \"{initial}\"` under `[limits]`, or more if parts are to grow"));
+    Err(vec![report])
 }
 
 /// Compiles, describes, signs and packages a composed component for one target.

@@ -55,6 +55,31 @@ pub fn differences(types: &Types, exported: InterfaceId, imported: InterfaceId) 
     found
 }
 
+/// The functions of an interface that the other side lacks altogether.
+pub fn functions(types: &Types, imported: InterfaceId) -> Vec<Difference> {
+    let names = Names::new(types, imported);
+    let functions = types[imported].exports.iter().filter(|(_, kind)| matches!(kind, ItemKind::Func(_)));
+    functions
+        .map(|(name, kind)| Difference {
+            item: label(name, *kind),
+            exported: None,
+            imported: names.item(*kind),
+            color: false,
+        })
+        .collect()
+}
+
+/// How two items differ that are no interfaces.
+pub fn difference(types: &Types, name: &str, exported: Option<ItemKind>, imported: ItemKind) -> Difference {
+    let names = Names { types, defined: HashMap::new(), resources: HashMap::new() };
+    Difference {
+        item: label(name, imported),
+        exported: exported.map(|kind| names.item(kind)),
+        imported: names.item(imported),
+        color: false,
+    }
+}
+
 /// Whether `a` can stand in for `b`, by the rules that the graph library wires by.
 pub fn is_subtype(types: &Types, a: ItemKind, b: ItemKind) -> bool {
     SubtypeChecker::new(&mut Default::default()).is_subtype(a, types, b, types).is_ok()

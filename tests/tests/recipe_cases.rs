@@ -7,7 +7,7 @@ use std::fs;
 use std::panic;
 use std::path::{Path, PathBuf};
 
-use wadoo::recipe::{self, Input, InterfacePattern, MAX_REPORTS, Provider, Recipe, Spanned, parse};
+use wadoo::recipe::{self, Input, InterfacePattern, MAX_REPORTS, Provider, Recipe, Spanned, WitWorld, parse};
 use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse};
 use wadoo_signing::report::Report;
 
@@ -67,11 +67,22 @@ fn everything_that_a_recipe_can_say_is_read() {
     assert!(matches!(&cart.input, Input::Component(path) if path.value == Path::new("guests/cart.wasm")));
     let input =
         |part: &str| &recipe.components.iter().find(|(name, _)| name.as_str() == part).expect(part).1.input;
-    assert!(matches!(input("legacy"), Input::Module { world: Some(world), .. }
-        if world.world.value.to_string() == "acme:plugin/decoder@1.0.0" && world.path.value == Path::new("wit")));
+    assert!(matches!(input("legacy"), Input::Module(path) if path.value == Path::new("guests/legacy.wasm")));
     assert!(matches!(input("pay"), Input::Recipe(path) if path.value == Path::new("../pay/recipe.toml")));
     assert!(matches!(input("plugin"), Input::Pattern(path) if path.value.as_str() == "plugins/*.wasm"));
     assert!(cart.digest.as_ref().is_some_and(|digest| digest.value.to_string().starts_with("sha256:9f86d0")));
+    let named = |world: &WitWorld| (world.path.value.clone(), world.world.value.to_string());
+    let world = |part: &str| {
+        let (_, part) = recipe.components.iter().find(|(name, _)| name.as_str() == part).expect(part);
+        part.world.as_ref().map(named)
+    };
+    assert_eq!(recipe.app.world.as_ref().map(named), Some(("wit/shop".into(), "acme:shop/shop".to_owned())));
+    assert_eq!(world("auth"), Some(("wit".into(), "acme:auth/auth@0.1.0".to_owned())));
+    assert_eq!(world("legacy"), Some(("wit".into(), "acme:plugin/decoder@1.0.0".to_owned())));
+    assert_eq!(world("cart"), None);
+    let auth = recipe.components.values().next().expect("auth");
+    assert_eq!(auth.memory.as_ref().map(|memory| memory.value.pages()), Some(1024));
+    assert!(cart.memory.is_none());
     let with = cart.with.iter().map(|(import, provider)| {
         let Provider { part, export, own } = &provider.value;
         format!(

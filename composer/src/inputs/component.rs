@@ -24,8 +24,21 @@ const MAGIC: &[u8] = b"\0asm";
 const CORE_MODULE: u32 = 1;
 const COMPONENT: u32 = 0x1_000d;
 
-/// Validates `bytes` and reads their types into `types`.
+/// Validates the component `bytes` and reads its types into `types`.
 pub(super) fn decode(
+    digest: &Sha256Digest,
+    bytes: Vec<u8>,
+    types: &mut Types,
+) -> Result<Package, InputError> {
+    let package = types_of(digest, bytes, types)?;
+    if !package.definitions().is_empty() && types[package.ty()].imports.is_empty() {
+        return Err(InputError::WitPackage);
+    }
+    Ok(package)
+}
+
+/// The same for what may have types and no code: WIT in binary form.
+pub(super) fn types_of(
     digest: &Sha256Digest,
     bytes: Vec<u8>,
     types: &mut Types,
@@ -49,13 +62,9 @@ pub(super) fn decode(
     }
     let name = format!("wadoo:{digest}");
     // The graph library panics on a few exotic types. What it leaves in `types` is unreachable.
-    let package = catch_unwind(AssertUnwindSafe(|| Package::from_bytes(&name, None, bytes, types)))
+    catch_unwind(AssertUnwindSafe(|| Package::from_bytes(&name, None, bytes, types)))
         .map_err(|_| InputError::Types("it has a type that cannot be composed yet".into()))?
-        .map_err(|error| InputError::Types(error.to_string()))?;
-    if !package.definitions().is_empty() && types[package.ty()].imports.is_empty() {
-        return Err(InputError::WitPackage);
-    }
-    Ok(package)
+        .map_err(|error| InputError::Types(error.to_string()))
 }
 
 /// What is said when the validator panics.

@@ -1,5 +1,5 @@
-//! How deep a component's types nest, measured without recursing deeper than the limit. The validator bounds
-//! the nesting of values; this bounds that of instances and components as well.
+//! How deep types nest: those of a component, measured without recursing deeper than the limit, and those of WIT, without
+//! recursing at all. The validator bounds the nesting of values; this bounds that of instances and components as well.
 
 use std::collections::HashMap;
 
@@ -7,6 +7,7 @@ use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentDefinedType, ComponentEntityType, ComponentValType,
 };
 use wasmparser::types::Types;
+use wit_parser::{Handle, Resolve, Type, TypeDef, TypeDefKind};
 
 /// Whether no import or export has types nested deeper than `limit`.
 pub(super) fn is_within(types: &Types, imports: &[String], exports: &[String], limit: u32) -> bool {
@@ -95,6 +96,40 @@ impl Walk<'_> {
                     ty.iter().copied().map(value).collect()
                 }
             },
+        }
+    }
+}
+
+/// Whether no type of WIT is made of types nested deeper than `limit`. A type stands after those that it is made of.
+pub(super) fn wit_is_within(resolve: &Resolve, limit: u32) -> bool {
+    let mut heights = HashMap::new();
+    resolve.types.iter().all(|(id, definition)| {
+        let below = parts(definition).into_iter().filter_map(|ty| match ty {
+            Type::Id(id) => heights.get(&id).copied(),
+            _ => None,
+        });
+        let height = below.max().map_or(0, |height: u32| height + 1);
+        heights.insert(id, height);
+        height <= limit
+    })
+}
+
+/// The types that a type is made of.
+fn parts(definition: &TypeDef) -> Vec<Type> {
+    match &definition.kind {
+        TypeDefKind::Record(record) => record.fields.iter().map(|field| field.ty).collect(),
+        TypeDefKind::Tuple(tuple) => tuple.types.clone(),
+        TypeDefKind::Variant(variant) => variant.cases.iter().filter_map(|case| case.ty).collect(),
+        TypeDefKind::Result(result) => result.ok.into_iter().chain(result.err).collect(),
+        TypeDefKind::Handle(Handle::Own(id) | Handle::Borrow(id)) => vec![Type::Id(*id)],
+        TypeDefKind::Option(ty)
+        | TypeDefKind::List(ty)
+        | TypeDefKind::FixedLengthList(ty, _)
+        | TypeDefKind::Type(ty) => vec![*ty],
+        TypeDefKind::Map(key, value) => vec![*key, *value],
+        TypeDefKind::Future(ty) | TypeDefKind::Stream(ty) => ty.iter().copied().collect(),
+        TypeDefKind::Resource | TypeDefKind::Flags(_) | TypeDefKind::Enum(_) | TypeDefKind::Unknown => {
+            Vec::new()
         }
     }
 }

@@ -12,7 +12,8 @@ use super::file::MAX_COMPONENT_SIZE;
 use super::gather::{MAX_RECIPE_DEPTH, MAX_TOTAL_PARTS};
 use super::module::ModuleError;
 use super::wit::WitError;
-use crate::recipe::{Component, Input, PartName, Span, Spanned};
+use crate::link::MAX_NESTING;
+use crate::recipe::{Component, Input, MemorySize, PartName, Span, Spanned, WitWorld};
 
 /// Why an input cannot be used.
 #[derive(Debug, Error)]
@@ -68,31 +69,58 @@ pub enum InputError {
     TooManyItems { count: usize },
     #[error("its types are nested deeper than {MAX_TYPE_DEPTH}")]
     TooDeep,
+    #[error("its components are nested deeper than {MAX_NESTING}")]
+    TooNested,
+    #[error("a memory of it has `{initial}` from the start, and `memory` allows `{most}`")]
+    Memory { initial: MemorySize, most: MemorySize },
     #[error("its types cannot be understood: {0}")]
     Types(String),
 }
 
+/// What of a recipe cannot be used.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Subject<'a> {
+    /// What a part is made of: one file or recipe, since `gather` leaves no pattern.
+    Input(&'a Component),
+    /// The WIT of a world, and the world in it.
+    World(&'a WitWorld),
+}
+
+impl<'a> Subject<'a> {
+    /// The path that the recipe has for it.
+    pub(super) fn path(self) -> &'a Spanned<PathBuf> {
+        match self {
+            Self::World(world) => &world.path,
+            Self::Input(component) => match &component.input {
+                Input::Component(path) | Input::Module(path) | Input::Recipe(path) => path,
+                Input::Pattern(_) => unreachable!("`gather` leaves no pattern"),
+            },
+        }
+    }
+}
+
 impl InputError {
-    /// Where the recipe of `component` has what is wrong; `path` is that of the input.
-    pub(super) fn span(&self, component: &Component, path: &Spanned<PathBuf>) -> Span {
-        match (self, &component.digest, &component.input) {
-            (Self::Pin { .. }, Some(pin), _) => pin.span.clone(),
-            (Self::Wit(WitError::NoWorld { .. }), _, Input::Module { world: Some(world), .. }) => {
-                world.world.span.clone()
+    /// Where the recipe has what is wrong.
+    pub(super) fn span(&self, subject: Subject<'_>) -> Span {
+        match (self, subject) {
+            (Self::Pin { .. }, Subject::Input(Component { digest: Some(pin), .. })) => pin.span.clone(),
+            (Self::Memory { .. }, Subject::Input(Component { memory: Some(memory), .. })) => {
+                memory.span.clone()
             }
-            _ => path.span.clone(),
+            (Self::Wit(WitError::NoWorld { .. }), Subject::World(world)) => world.world.span.clone(),
+            _ => subject.path().span.clone(),
         }
     }
 
-    /// What to do about it. `written` is what the recipe has, `path` the same from where the user works, so that a
-    /// command works as pasted.
-    fn hint(&self, component: &Component, written: &Path, path: &Path) -> Option<String> {
-        let input = &component.input;
+    /// What to do about it. `path` is that of the subject from where the user works, so that a command works as pasted.
+    fn hint(&self, subject: Subject<'_>, path: &Path) -> Option<String> {
+        let of_pattern = matches!(subject, Subject::Input(Component { pattern: Some(_), .. }));
+        let of_recipe = matches!(subject, Subject::Input(Component { input: Input::Recipe(_), .. }));
+        let written = subject.path().value.display();
         let text = path.display().to_string();
         let stem = text.strip_suffix(".wasm").or(text.strip_suffix(".wat")).unwrap_or(&text);
         let beside = |extension: &str| shell(Path::new(&format!("{stem}.{extension}")));
         let path = shell(path);
-        let written = written.display();
         match self {
             Self::Missing { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
             Self::Missing { folder_missing: true, .. } => {
@@ -100,22 +128,23 @@ impl InputError {
             }
             Self::Missing { .. } => Some(format!(
                 "{}, or correct the path, which is relative to the recipe's folder",
-                match input {
-                    Input::Component(_) | Input::Pattern(_) => "build the component first",
-                    Input::Module { .. } => "build the module first",
-                    Input::Recipe(_) => "write the recipe first",
+                match subject {
+                    Subject::World(_) => "write the WIT first",
+                    Subject::Input(component) => match component.input {
+                        Input::Component(_) | Input::Pattern(_) => "build the component first",
+                        Input::Module(_) => "build the module first",
+                        Input::Recipe(_) => "write the recipe first",
+                    },
                 }
             )),
-            Self::Directory | Self::NotRegular if component.pattern.is_some() => {
+            Self::Directory | Self::NotRegular if of_pattern => {
                 Some("narrow the pattern, so that it matches files only".into())
             }
-            Self::CoreModule if component.pattern.is_some() => Some(format!(
+            Self::CoreModule if of_pattern => Some(format!(
                 "narrow the pattern, and give the module a table of its own, with `module = \"{written}\"`"
             )),
-            Self::Directory => Some(match input {
-                Input::Recipe(_) => "name the recipe in it: `recipe.toml`".into(),
-                _ => "name the `.wasm` file in it".into(),
-            }),
+            Self::Directory if of_recipe => Some("name the recipe in it: `recipe.toml`".into()),
+            Self::Directory => Some("name the `.wasm` file in it".into()),
             Self::TooLarge { .. } => {
                 Some("check that the path names WebAssembly and not an image or an archive".into())
             }
@@ -131,6 +160,9 @@ impl InputError {
             Self::Component => Some(format!("write `path = \"{written}\"` in place of `module`")),
             Self::Module(error) => error.hint(),
             Self::Wit(error) => error.hint(),
+            Self::Memory { initial, .. } => Some(format!(
+                "write `memory = \"{initial}\"` or more, or build it with a smaller stack and less static data"
+            )),
             Self::Circle { .. } => Some("take one of these parts out of its recipe".into()),
             Self::WitPackage => Some("name the component that was built against this WIT package".into()),
             Self::Truncated { .. } => Some("build or download it again".into()),
@@ -140,20 +172,15 @@ impl InputError {
         }
     }
 
-    /// The report for the part that has this input.
-    pub(super) fn report(
-        &self,
-        part: &PartName,
-        component: &Component,
-        written: &Path,
-        path: &Path,
-    ) -> Report {
-        let shown = written.display();
+    /// The report for the part or application that is called `name`, of a recipe in `folder`.
+    pub(super) fn report(&self, name: &str, subject: Subject<'_>, folder: &Path) -> Report {
+        let path = &subject.path().value;
+        let shown = path.display();
         let what = match self {
             Self::Pin { .. } => {
-                format!("cannot use `{shown}` for `{part}`: its digest is not the one that the recipe pins")
+                format!("cannot use `{shown}` for `{name}`: its digest is not the one that the recipe pins")
             }
-            _ => format!("cannot use `{shown}` for `{part}`: {self}"),
+            _ => format!("cannot use `{shown}` for `{name}`: {self}"),
         };
         let mut report = Report::new(Exit::CouldNot, what);
         match self {
@@ -169,7 +196,7 @@ impl InputError {
             }
             _ => {}
         }
-        match self.hint(component, written, path) {
+        match self.hint(subject, &folder.join(path)) {
             Some(hint) => report.hint(hint),
             None => report,
         }

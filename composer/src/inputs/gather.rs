@@ -12,10 +12,10 @@ use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest;
 use wadoo_signing::report::Report;
 
-use super::error::{Failures, InputError};
+use super::error::{Failures, InputError, Subject};
 use super::wit::Wit;
 use super::{file, pattern, wit};
-use crate::recipe::{self, Component, Input, PartName, Recipe, Span, Spanned};
+use crate::recipe::{self, Component, Input, PartName, Recipe, Spanned, WitWorld};
 
 /// How deep recipes may be parts of recipes.
 pub const MAX_RECIPE_DEPTH: usize = 8;
@@ -29,9 +29,13 @@ pub struct Gathered {
     pub(super) recipe: Recipe,
     /// The parts that could be read.
     pub(super) parts: BTreeMap<PartName, Material>,
+    /// The WIT of those that have a world.
+    pub(super) wits: BTreeMap<PartName, Wit>,
+    /// The WIT of the application's own world.
+    pub(super) wit: Option<Wit>,
     /// The files of this recipe's parts, each once.
     pub(super) files: BTreeMap<Sha256Digest, Vec<u8>>,
-    /// The parts that could not.
+    /// What could not be read.
     pub(super) failures: Failures,
 }
 
@@ -40,8 +44,8 @@ pub struct Gathered {
 pub(super) enum Material {
     /// A component, in `files`.
     Component(Sha256Digest),
-    /// A core module, in `files`, and the WIT that the recipe names for it.
-    Module(Sha256Digest, Option<Wit>),
+    /// A core module, in `files`.
+    Module(Sha256Digest),
     /// A recipe of its own.
     Composition(Box<Gathered>),
 }
@@ -87,24 +91,27 @@ impl Gathered {
 
     fn account(&self, prefix: &str, accounts: &mut BTreeMap<String, manifest::Input>) -> bool {
         let mut whole = self.failures.is_empty();
+        let add = |accounts: &mut BTreeMap<_, _>, name: String, digest: Sha256Digest, source: &Path| {
+            accounts.insert(name, manifest::Input { digest, source: source.display().to_string() });
+        };
+        if let (Some(wit), Some(world)) = (&self.wit, &self.recipe.app.world) {
+            // No part is called so: its name has no dot.
+            add(accounts, format!("{prefix}app.wit"), wit.digest(), &world.path.value);
+        }
         for (name, material) in &self.parts {
             let name_in_all = format!("{prefix}{name}");
-            let mut add = |name: String, digest: Sha256Digest, source: &Path| {
-                accounts.insert(name, manifest::Input { digest, source: source.display().to_string() });
-            };
-            match (material, &self.recipe.components[name].input) {
-                (Material::Component(digest), Input::Component(path)) => {
-                    add(name_in_all, *digest, &path.value);
-                }
-                (Material::Module(digest, wit), Input::Module { path, world }) => {
-                    if let (Some(wit), Some(world)) = (wit, world) {
-                        add(format!("{name_in_all}/wit"), wit.digest(), &world.path.value);
-                    }
-                    add(name_in_all, *digest, &path.value);
+            let component = &self.recipe.components[name];
+            if let (Some(wit), Some(world)) = (self.wits.get(name), &component.world) {
+                add(accounts, format!("{name_in_all}/wit"), wit.digest(), &world.path.value);
+            }
+            match (material, &component.input) {
+                (Material::Component(digest), Input::Component(path))
+                | (Material::Module(digest), Input::Module(path)) => {
+                    add(accounts, name_in_all, *digest, &path.value);
                 }
                 (Material::Composition(inner), Input::Recipe(path)) => {
                     let prefix = format!("{name_in_all}/");
-                    add(name_in_all, inner.recipe.digest(), &path.value);
+                    add(accounts, name_in_all, inner.recipe.digest(), &path.value);
                     whole &= inner.account(&prefix, accounts);
                 }
                 // Materials are made of the inputs, kind by kind.
@@ -144,9 +151,15 @@ struct Reader {
 }
 
 /// Why one part could not be read: one problem of this recipe, or those of another one.
-enum Failure {
-    Here(Box<InputError>, PathBuf, Span),
+enum Failure<'a> {
+    Here(Box<InputError>, Subject<'a>),
     There(Vec<Report>),
+}
+
+impl<'a> Failure<'a> {
+    fn here(error: InputError, subject: Subject<'a>) -> Self {
+        Self::Here(Box::new(error), subject)
+    }
 }
 
 impl Reader {
@@ -155,44 +168,57 @@ impl Reader {
         let mut failures = Failures::default();
         pattern::expand(&mut recipe, &folder, &mut failures);
         self.parts += recipe.components.len();
-        let (mut parts, mut files) = (BTreeMap::new(), BTreeMap::new());
+        let (mut parts, mut wits, mut files) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let here = |error: &InputError, subject: Subject, name: &str| {
+            (recipe.source.place(&error.span(subject)), error.report(name, subject, &folder))
+        };
         for (name, component) in &recipe.components {
-            match self.part(&folder, component, &mut files) {
-                Ok(material) => {
+            let found =
+                (self.part(&folder, component, &mut files), read_wit(&folder, component.world.as_ref()));
+            let failed = match found {
+                (Ok(material), Ok(wit)) => {
                     parts.insert(name.clone(), material);
+                    wits.extend(wit.map(|wit| (name.clone(), wit)));
+                    continue;
                 }
-                Err(Failure::Here(error, path, span)) => {
-                    let report = error.report(name, component, &path, &folder.join(&path));
-                    failures.add(recipe.source.place(&span), report);
-                }
-                Err(Failure::There(reports)) => {
-                    failures.add_inner(recipe.source.place(&component.span), name, reports);
+                (part, wit) => [part.err(), wit.err()],
+            };
+            for failure in failed.into_iter().flatten() {
+                match failure {
+                    Failure::Here(error, subject) => {
+                        let (place, report) = here(&error, subject, name.as_str());
+                        failures.add(place, report);
+                    }
+                    Failure::There(reports) => {
+                        failures.add_inner(recipe.source.place(&component.span), name, reports);
+                    }
                 }
             }
         }
-        Gathered { recipe, parts, files, failures }
+        let wit = match read_wit(&folder, recipe.app.world.as_ref()) {
+            Err(Failure::Here(error, subject)) => {
+                let (place, report) = here(&error, subject, recipe.app.name.as_str());
+                failures.add(place, report);
+                None
+            }
+            read => read.ok().flatten(),
+        };
+        Gathered { recipe, parts, wits, wit, files, failures }
     }
 
-    fn part(
+    fn part<'a>(
         &mut self,
         folder: &Path,
-        component: &Component,
+        component: &'a Component,
         files: &mut BTreeMap<Sha256Digest, Vec<u8>>,
-    ) -> Result<Material, Failure> {
+    ) -> Result<Material, Failure<'a>> {
         match &component.input {
             Input::Component(path) => read(folder, path, component, files).map(Material::Component),
-            Input::Module { path, world } => {
-                let digest = read(folder, path, component, files)?;
-                let wit = world.as_ref().map(|world| {
-                    let wit = Wit::read(folder, &world.path.value);
-                    wit.map_err(|error| Failure::here(error, component, &world.path))
-                });
-                Ok(Material::Module(digest, wit.transpose()?))
-            }
+            Input::Module(path) => read(folder, path, component, files).map(Material::Module),
             Input::Recipe(path) => {
                 let file = folder.join(&path.value);
                 let opened = file::check(folder, &path.value).and_then(|_| self.open(&file));
-                opened.map_err(|error| Failure::here(error, component, path))?;
+                opened.map_err(|error| Failure::here(error, Subject::Input(component)))?;
                 let recipe = recipe::read(&file).map_err(Failure::There);
                 let gathered = recipe.map(|recipe| Material::Composition(Box::new(self.gather(recipe))));
                 self.open.pop();
@@ -221,27 +247,25 @@ impl Reader {
     }
 }
 
-impl Failure {
-    fn here(error: InputError, component: &Component, path: &Spanned<PathBuf>) -> Self {
-        let span = error.span(component, path);
-        Self::Here(Box::new(error), path.value.clone(), span)
-    }
+/// Reads the WIT that describes `world`, if there is one.
+fn read_wit<'a>(folder: &Path, world: Option<&'a WitWorld>) -> Result<Option<Wit>, Failure<'a>> {
+    let Some(world) = world else { return Ok(None) };
+    let wit = Wit::read(folder, &world.path.value);
+    wit.map(Some).map_err(|error| Failure::here(error, Subject::World(world)))
 }
 
 /// Reads one file of `component` into `files`, if its digest is the one that the recipe pins.
-fn read(
+fn read<'a>(
     folder: &Path,
     path: &Spanned<PathBuf>,
-    component: &Component,
+    component: &'a Component,
     files: &mut BTreeMap<Sha256Digest, Vec<u8>>,
-) -> Result<Sha256Digest, Failure> {
-    let bytes = file::read(folder, &path.value).map_err(|error| Failure::here(error, component, path))?;
+) -> Result<Sha256Digest, Failure<'a>> {
+    let here = |error| Failure::here(error, Subject::Input(component));
+    let bytes = file::read(folder, &path.value).map_err(here)?;
     let digest = Sha256Digest::of(&bytes);
     match &component.digest {
-        Some(pin) if pin.value != digest => {
-            let error = InputError::Pin { found: digest, pinned: pin.value };
-            Err(Failure::here(error, component, path))
-        }
+        Some(pin) if pin.value != digest => Err(here(InputError::Pin { found: digest, pinned: pin.value })),
         _ => {
             files.entry(digest).or_insert(bytes);
             Ok(digest)
@@ -283,18 +307,16 @@ impl Watched {
         let folder = folder(recipe.source.file());
         for component in recipe.components.values() {
             match &component.input {
-                Input::Component(path) => self.files.push(folder.join(&path.value)),
+                Input::Component(path) | Input::Module(path) => self.files.push(folder.join(&path.value)),
                 Input::Pattern(path) => self.folders.extend(pattern::folders(&path.value, &folder)),
                 Input::Recipe(path) => self.recipe(&folder.join(&path.value), open),
-                Input::Module { path, world } => {
-                    self.files.push(folder.join(&path.value));
-                    if let Some(world) = world {
-                        let wit = folder.join(&world.path.value);
-                        self.folders.extend(wit::folders(&wit));
-                        self.files.push(wit);
-                    }
-                }
             }
+        }
+        let of_parts = recipe.components.values().filter_map(|component| component.world.as_ref());
+        for world in of_parts.chain(&recipe.app.world) {
+            let wit = folder.join(&world.path.value);
+            self.folders.extend(wit::folders(&wit));
+            self.files.push(wit);
         }
         open.pop();
     }

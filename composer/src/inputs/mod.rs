@@ -10,14 +10,15 @@ mod depth;
 mod error;
 mod file;
 mod gather;
+mod memory;
 mod module;
 mod pattern;
 mod wit;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use wac_types::{InterfaceId, ItemKind, Package, Types, World};
+use wac_types::{InterfaceId, ItemKind, Package, Types, World, WorldId};
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest;
 use wadoo_signing::report::Report;
@@ -30,8 +31,10 @@ pub use module::ModuleError;
 pub use pattern::{MAX_FOLDER_ENTRIES, MatchError};
 pub use wit::{MAX_WIT_FILES, MAX_WIT_NESTING, MAX_WIT_SIZE, WitError};
 
-use crate::recipe::{Component, Input, PartName, Recipe, Spanned};
+use crate::recipe::{Component, Input, MemorySize, PartName, Recipe};
+use error::Subject;
 use gather::Material;
+use wit::Wit;
 
 /// Every part of a recipe with the component that it is an instance of.
 pub struct Inputs {
@@ -41,6 +44,10 @@ pub struct Inputs {
     pub(crate) components: BTreeMap<Sha256Digest, Package>,
     /// Which component each part is an instance of.
     pub(crate) parts: BTreeMap<PartName, Sha256Digest>,
+    /// The world that a part must conform to, where the recipe says one.
+    worlds: BTreeMap<PartName, WorldId>,
+    /// The world that the application must conform to.
+    pub(crate) app_world: Option<WorldId>,
     /// Digest and source of everything that the parts are made of, by name: what the manifest says.
     pub(crate) accounts: BTreeMap<String, manifest::Input>,
     /// Those of them that no file of the user is: adapters.
@@ -50,7 +57,8 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// The digest of the part's bytes, if the recipe has the part.
+    /// The digest of the part's component, if the recipe has the part. That of its file is another one where something was
+    /// made of it: a component of a module, or one with less memory.
     pub fn digest(&self, part: &PartName) -> Option<&Sha256Digest> {
         self.parts.get(part.in_recipe())
     }
@@ -72,6 +80,11 @@ impl Inputs {
     /// What the part imports and exports.
     pub(crate) fn world(&self, part: &PartName) -> &World {
         &self.types[self.package(part).ty()]
+    }
+
+    /// What the part must conform to.
+    pub(crate) fn expected_world(&self, part: &PartName) -> Option<WorldId> {
+        self.worlds.get(part).copied()
     }
 
     /// The part's exports that are instances.
@@ -104,11 +117,14 @@ pub type Compose<'a> = &'a dyn Fn(Gathered) -> Result<Composition, Vec<Report>>;
 /// One report for each part that cannot be used, in the order of the recipe.
 pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs), Vec<Report>> {
     let accounts = gathered.accounts().unwrap_or_default();
-    let Gathered { recipe, parts, files, mut failures } = gathered;
+    let Gathered { recipe, parts, mut wits, wit, files, mut failures } = gathered;
+    let folder = gather::folder(recipe.source.file());
     let inputs = Inputs {
         types: Types::new(),
         components: BTreeMap::new(),
         parts: BTreeMap::new(),
+        worlds: BTreeMap::new(),
+        app_world: None,
         accounts,
         adapters: BTreeMap::new(),
         asked: BTreeMap::new(),
@@ -116,13 +132,15 @@ pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs)
     let mut reader = Reader { inputs, files, compose };
     for (name, material) in parts {
         let component = &recipe.components[&name];
-        match reader.part(&name, component, material) {
+        match reader.part(&name, component, material, wits.remove(&name)) {
             Ok(()) => {}
-            Err(Failure::Here(error)) => {
-                let path = input_path(component, &error);
-                let full = gather::folder(recipe.source.file()).join(&path.value);
-                let report = error.report(&name, component, &path.value, &full);
-                failures.add(recipe.source.place(&error.span(component, path)), report);
+            Err(Failure::Here(error, about)) => {
+                let subject = match (about, &component.world) {
+                    (About::World, Some(world)) => Subject::World(world),
+                    _ => Subject::Input(component),
+                };
+                let report = error.report(name.as_str(), subject, &folder);
+                failures.add(recipe.source.place(&error.span(subject)), report);
             }
             Err(Failure::There(reports)) => {
                 failures.add_inner(recipe.source.place(&component.span), &name, reports);
@@ -130,7 +148,20 @@ pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs)
         }
     }
     let Reader { mut inputs, .. } = reader;
+    if let (Some(wit), Some(wanted)) = (&wit, &recipe.app.world) {
+        match world::read(wit, &wanted.world.value, &mut inputs.types) {
+            Ok(world) => inputs.app_world = Some(world),
+            Err(error) => {
+                let subject = Subject::World(wanted);
+                let report = error.report(recipe.app.name.as_str(), subject, &folder);
+                failures.add(recipe.source.place(&error.span(subject)), report);
+            }
+        }
+    }
     if failures.is_empty() {
+        // What only parts with less memory were made of is no part itself.
+        let Inputs { components, parts, .. } = &mut inputs;
+        components.retain(|digest, _| parts.values().any(|part| part == digest));
         inputs.accounts.extend(inputs.adapters.clone());
         Ok((recipe, inputs))
     } else {
@@ -138,25 +169,24 @@ pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs)
     }
 }
 
-/// The path that a problem of `component` is about.
-fn input_path<'a>(component: &'a Component, error: &InputError) -> &'a Spanned<PathBuf> {
-    match (&component.input, error) {
-        (Input::Module { world: Some(world), .. }, InputError::Wit(_)) => &world.path,
-        (Input::Component(path) | Input::Module { path, .. } | Input::Recipe(path), _) => path,
-        (Input::Pattern(_), _) => unreachable!("`gather` leaves no pattern"),
-    }
-}
-
 /// Why a part cannot be used: one problem of this recipe, or those of another one.
 enum Failure {
-    Here(InputError),
+    Here(InputError, About),
     There(Vec<Report>),
 }
 
 impl From<InputError> for Failure {
     fn from(error: InputError) -> Self {
-        Self::Here(error)
+        let about = if matches!(error, InputError::Wit(_)) { About::World } else { About::Input };
+        Self::Here(error, about)
     }
+}
+
+/// What of a part cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    Input,
+    World,
 }
 
 struct Reader<'a> {
@@ -166,18 +196,22 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn part(&mut self, name: &PartName, component: &Component, material: Material) -> Result<(), Failure> {
+    fn part(
+        &mut self,
+        name: &PartName,
+        component: &Component,
+        material: Material,
+        wit: Option<Wit>,
+    ) -> Result<(), Failure> {
+        let world = wit.as_ref().zip(component.world.as_ref());
         let digest = match material {
             Material::Component(digest) => {
                 self.decode(digest, None)?;
                 digest
             }
-            Material::Module(digest, wit) => {
-                let world = match &component.input {
-                    Input::Module { world: Some(world), .. } => Some(&world.world.value),
-                    _ => None,
-                };
-                let encoded = module::encode(&self.files[&digest], wit.as_ref().zip(world))?;
+            Material::Module(digest) => {
+                let world = world.map(|(wit, world)| (wit, &world.world.value));
+                let encoded = module::encode(&self.files[&digest], world)?;
                 if let Some(adapter) = encoded.adapter {
                     self.inputs.adapters.insert(format!("{name}/adapter"), adapter.account());
                 }
@@ -195,7 +229,18 @@ impl Reader<'_> {
                 digest
             }
         };
+        let digest = match &component.memory {
+            Some(most) => self.limit(digest, most.value)?,
+            None => digest,
+        };
         self.inputs.parts.insert(name.clone(), digest);
+        // The encoder made a module's component of its world, and what an adapter imports is beside it.
+        if let (Some((wit, world)), Input::Component(_) | Input::Recipe(_)) = (world, &component.input) {
+            let world = world::read(wit, &world.world.value, &mut self.inputs.types);
+            self.inputs
+                .worlds
+                .insert(name.clone(), world.map_err(|error| Failure::Here(error, About::World))?);
+        }
         Ok(())
     }
 
@@ -208,5 +253,13 @@ impl Reader<'_> {
         let package = component::decode(&digest, bytes, &mut self.inputs.types)?;
         self.inputs.components.insert(digest, package);
         Ok(())
+    }
+
+    /// The digest of the same component with memories of at most `most`, which is one of the inputs from now on.
+    fn limit(&mut self, digest: Sha256Digest, most: MemorySize) -> Result<Sha256Digest, InputError> {
+        let bytes = memory::limit(self.inputs.components[&digest].bytes(), most)?;
+        let limited = Sha256Digest::of(&bytes);
+        self.decode(limited, Some(bytes))?;
+        Ok(limited)
     }
 }

@@ -1,4 +1,4 @@
-//! WIT beside a core module: a folder, or one file, read once. What is digested is what is parsed.
+//! WIT beside a part: a folder, or one file, read once. What is digested is what is parsed.
 //!
 //! A folder has the files of one package, and those of others in `deps`: a file or a folder each. Nothing deeper is
 //! read, and nothing but `.wit`: a package in binary form beside them is refused and not passed over.
@@ -10,8 +10,9 @@ use thiserror::Error;
 use wadoo_signing::digest::Sha256Digest;
 use wit_parser::{PackageId, Resolve, SourceMap, UnresolvedPackageGroup, WorldId};
 
+use super::component::MAX_TYPE_DEPTH;
 use super::error::InputError;
-use super::file;
+use super::{depth, file};
 use crate::interfaces::nearest;
 use crate::recipe::InterfaceName;
 
@@ -39,6 +40,8 @@ pub enum WitError {
     Binary { file: String },
     #[error("`{file}` in it nests deeper than {MAX_WIT_NESTING}")]
     TooDeep { file: String },
+    #[error("its types are nested deeper than {MAX_TYPE_DEPTH}")]
+    TooDeepTypes,
     #[error("it is not valid WIT")]
     Invalid { lines: Vec<String> },
     #[error("it has no world `{world}`")]
@@ -113,10 +116,13 @@ impl Wit {
         self.digest
     }
 
-    /// Its packages, and the world that is called `name`.
+    /// Its packages, and the world that is called `name`. What encodes them recurses, so none of their types nests deep.
     pub(super) fn world(&self, name: &InterfaceName) -> Result<(Resolve, WorldId), WitError> {
         let mut resolve = Resolve::default();
         let main = self.package(&mut resolve)?;
+        if !depth::wit_is_within(&resolve, MAX_TYPE_DEPTH) {
+            return Err(WitError::TooDeepTypes);
+        }
         if let Ok(world) = resolve.select_world(&[main], Some(&name.to_string())) {
             return Ok((resolve, world));
         }

@@ -25,7 +25,7 @@ use crate::features;
 use crate::inputs::Inputs;
 use crate::interfaces;
 use crate::plan::{Decision, Plan};
-use crate::recipe::PartName;
+use crate::recipe::{MemorySize, PartName};
 
 /// One component, made of all parts.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub struct Linked {
     pub parts: Vec<PartSpan>,
     /// What one instance of it takes from the instance pool.
     pub pool: PoolNeeds,
+    /// What the memories of one instance have together before anything runs.
+    pub initial_memory: MemorySize,
     /// It uses what only an engine with concurrency has: asynchronous functions, streams, futures, or WASI 0.3.
     pub concurrent: bool,
 }
@@ -165,8 +167,10 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkErr
     }
     let asynchronous = audit::validate(&bytes, features::synchronous()).is_err();
     let mut interfaces = plan.launcher.values().map(|import| import.interface.as_str());
+    let needs = pool::needs(&bytes)?;
     Ok(Linked {
-        pool: pool::needs(&bytes)?,
+        pool: needs.pool,
+        initial_memory: needs.initial_memory,
         concurrent: asynchronous || interfaces.any(needs_concurrency),
         portable,
         part_imports,

@@ -1,4 +1,5 @@
-//! What one instance of a component takes from the instance pool: core instances, memories, tables.
+//! What one instance of a component takes from the instance pool: core instances, memories, tables; and what its memories
+//! begin with.
 //!
 //! Counted by evaluating instantiation statically: a component that is instantiated twice counts twice.
 //! Nothing is executed; component-level instantiation is decided by the bytes alone.
@@ -13,6 +14,7 @@ use wasmparser::{
 };
 
 use super::error::LinkError;
+use crate::recipe::MemorySize;
 
 /// Core instances and component instances together; nesting can multiply a few bytes into any number.
 pub const MAX_INSTANCES: u32 = 10_000;
@@ -24,24 +26,34 @@ const MAX_CAPTURED: usize = 1 << 20;
 const MAX_TABLE_ELEMENTS: u64 = 1 << 16;
 
 /// Counts what an instance of `bytes`, a valid component, needs.
-pub(super) fn needs(bytes: &[u8]) -> Result<PoolNeeds, LinkError> {
+pub(super) fn needs(bytes: &[u8]) -> Result<Needs, LinkError> {
     let root = parse(bytes)?;
     let mut count = Count::default();
     count.instantiate(&root, &BTreeMap::new(), None)?;
     // The engine puts functions that pass values between components into modules of its own. It starts a new
     // one only where a core instance that was made with the last one is needed, so there are at most as many.
     let adapters = if count.component_instances_with_code > 1 { count.core_instances } else { 0 };
-    Ok(PoolNeeds {
+    let pool = PoolNeeds {
         core_instances: count.core_instances + adapters,
         memories: count.memories,
         tables: count.tables,
         table_elements: count.table_elements,
-    })
+    };
+    Ok(Needs { pool, initial_memory: MemorySize::of_pages(count.initial_pages) })
+}
+
+/// What one instance needs.
+#[derive(Debug)]
+pub(super) struct Needs {
+    pub(super) pool: PoolNeeds,
+    /// What its memories have together before anything runs.
+    pub(super) initial_memory: MemorySize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Module {
     memories: u32,
+    initial_pages: u64,
     tables: u32,
     table_elements: u64,
 }
@@ -123,6 +135,7 @@ struct Count {
     component_instances: u32,
     component_instances_with_code: u32,
     memories: u32,
+    initial_pages: u64,
     tables: u32,
     table_elements: u64,
     captured: usize,
@@ -139,6 +152,7 @@ impl Count {
     fn core(&mut self, module: Module) -> Result<(), LinkError> {
         self.core_instances += 1;
         self.memories += module.memories;
+        self.initial_pages = self.initial_pages.saturating_add(module.initial_pages);
         self.tables += module.tables;
         self.table_elements = self.table_elements.max(module.table_elements);
         self.check()
@@ -279,7 +293,12 @@ fn parse(bytes: &[u8]) -> Result<Component, LinkError> {
 impl Module {
     fn payload(&mut self, payload: &Payload) -> wasmparser::Result<()> {
         match payload {
-            Payload::MemorySection(section) => self.memories += section.count(),
+            Payload::MemorySection(section) => {
+                for memory in section.clone() {
+                    self.memories += 1;
+                    self.initial_pages = self.initial_pages.saturating_add(memory?.initial);
+                }
+            }
             Payload::TableSection(section) => {
                 for table in section.clone() {
                     let table = table?.ty;

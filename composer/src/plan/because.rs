@@ -1,5 +1,6 @@
 //! Why a plan fails: the lines below the title of a [`PlanError`].
 
+use super::conform::{Side, Violation};
 use super::error::{
     Candidate, Edge, Entry, Fate, MissingImport, Origin, PlanError, PolicyUse, View, bare, count, listed,
 };
@@ -10,6 +11,8 @@ use crate::signature::Difference;
 
 /// Differences of one interface that are printed; more are counted.
 const MAX_DIFFERENCES: usize = 4;
+/// Those of one interface and a world: there the list is what was asked for.
+const MAX_VIOLATIONS: usize = 64;
 
 impl PlanError {
     /// Why, a line each.
@@ -22,7 +25,8 @@ impl PlanError {
                 } else if export != import {
                     lines.push(format!("`with` says that its `{export}` is meant"));
                 }
-                lines.extend(difference_lines(differences, (provider, "exports"), (part, "imports")));
+                let sides = Sides::of(provider, "exports", part);
+                lines.extend(difference_lines(differences, &sides, MAX_DIFFERENCES));
                 lines
             }
             Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. } => {
@@ -44,7 +48,7 @@ impl PlanError {
             Self::IdlePolicy { entry, used: Some(used), .. } => vec![idle_line(*entry, used)],
             Self::IdleAllow { import, decision, .. } => vec![format!("`{import}`: {}", fate(decision))],
             Self::LauncherTypes { part, other, differences, .. } => {
-                difference_lines(differences, (other, "imports"), (part, "imports"))
+                difference_lines(differences, &Sides::of(other, "imports", part), MAX_DIFFERENCES)
             }
             Self::Ambiguous { import, candidates, .. } => candidates
                 .iter()
@@ -123,32 +127,83 @@ impl PlanError {
             Self::DenyGap { denied, through, .. } => {
                 vec![format!("`{denied}` uses `{through}`, which is not denied and uses what is denied")]
             }
+            Self::World { who, violations, .. } => violation_lines(who, violations),
             Self::Split { edge, resource, first, second } => split_lines(edge, resource, first, second),
             _ => Vec::new(),
         }
     }
 }
 
-/// Two lines for each difference, types aligned.
-fn difference_lines(
-    differences: &[Difference],
-    (provider, exports): (&PartName, &str),
-    (part, imports): (&PartName, &str),
-) -> Vec<String> {
-    let (theirs, ours) = (format!("`{provider}` {exports}"), format!("`{part}` {imports}"));
-    let width = theirs.chars().count().max(ours.chars().count());
+/// How the two sides of a comparison are called.
+struct Sides {
+    /// Who has what is compared: "`auth` exports".
+    theirs: String,
+    /// Who needs it: "`api` imports".
+    ours: String,
+    /// That the first lacks it.
+    lacks: String,
+}
+
+impl Sides {
+    /// Of two parts.
+    fn of(provider: &PartName, exports: &str, part: &PartName) -> Self {
+        Self {
+            theirs: format!("`{provider}` {exports}"),
+            ours: format!("`{part}` imports"),
+            lacks: format!("`{provider}` does not export it"),
+        }
+    }
+}
+
+/// Every violation of a world: a line, and those of its differences.
+fn violation_lines(who: &str, violations: &[Violation]) -> Vec<String> {
     let mut lines = Vec::new();
-    for difference in differences.iter().take(MAX_DIFFERENCES) {
+    for Violation { side, owner, name, lacking, differences } in violations {
+        let owner = owner.as_ref().map_or(who, PartName::as_str);
+        let verb = match side {
+            Side::Import => "import",
+            Side::Export => "export",
+        };
+        let world = format!("the world {verb}s");
+        let sides = match side {
+            Side::Import => Sides {
+                theirs: world,
+                ours: format!("`{owner}` imports"),
+                lacks: "the world does not import it".to_owned(),
+            },
+            Side::Export => Sides {
+                theirs: format!("`{owner}` exports"),
+                ours: world,
+                lacks: format!("`{owner}` does not export it"),
+            },
+        };
+        lines.push(match (side, lacking) {
+            (Side::Import, true) => format!("`{owner}` imports `{name}`, and the world does not"),
+            (Side::Export, true) => format!("the world exports `{name}`, and `{owner}` does not"),
+            (_, false) => format!("both {verb} `{name}`, with different types"),
+        });
+        lines.extend(difference_lines(differences, &sides, MAX_VIOLATIONS));
+    }
+    lines
+}
+
+/// Two lines for each difference, types aligned.
+fn difference_lines(differences: &[Difference], sides: &Sides, most: usize) -> Vec<String> {
+    let Sides { theirs, ours, lacks } = sides;
+    let mut lines = Vec::new();
+    for difference in differences.iter().take(most) {
+        let above = difference.exported.as_ref().map_or(0, |_| theirs.chars().count());
+        let width = above.max(ours.chars().count());
         let label = format!("{}: ", difference.item);
         let pad = " ".repeat(label.chars().count());
         let exported = match &difference.exported {
             Some(exported) => format!("{theirs:width$}  {exported}"),
-            None => format!("`{provider}` does not export it"),
+            None => lacks.clone(),
         };
         lines.push(format!("{label}{exported}"));
         lines.push(format!("{pad}{ours:width$}  {}", difference.imported));
     }
-    if let Some(more @ 1..) = differences.len().checked_sub(MAX_DIFFERENCES) {
+    if let Some(more @ 1..) = differences.len().checked_sub(most) {
         lines.push(format!("and {}", count(more, "more difference", "more differences")));
     }
     lines

@@ -4,6 +4,7 @@ use thiserror::Error;
 use wadoo_signing::report::{Exit, Report};
 
 use super::Decision;
+use super::conform::Violation;
 use crate::recipe::{Component, PartName};
 use crate::signature::Difference;
 
@@ -91,6 +92,8 @@ pub enum PlanError {
     SeveralTriggersNamed { candidates: Vec<Candidate> },
     #[error("cannot wire {}: {}", quoted(steps.iter().map(|step| &step.part)), circle(steps.len()))]
     Cycle { steps: Vec<Step> },
+    #[error("`{who}` does not conform to the world `{world}`")]
+    World { who: String, world: String, violations: Vec<Violation> },
     #[error("cannot deny `{denied}` for `{part}` alone")]
     DenyGap { part: PartName, denied: String, through: String, policy: bool },
     #[error("{}", split_title(edge, first, second))]

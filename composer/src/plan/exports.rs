@@ -110,6 +110,7 @@ fn obvious(
             }
         }
     }
+    let span = Some(recipe.app.span.clone());
     match candidates.as_slice() {
         [(one, trigger)] => Some(Exports {
             names: BTreeMap::from([(one.export.clone(), one.part.clone())]),
@@ -122,7 +123,7 @@ fn obvious(
                 .filter(|(part, export)| !consumed.contains(&(*part, *export)))
                 .map(|(part, export)| Candidate { part: part.clone(), export: export.to_owned() })
                 .collect();
-            problems.push((None, PlanError::NoPartExports { app: recipe.app.name.to_string(), exports }));
+            problems.push((span, PlanError::NoPartExports { app: recipe.app.name.to_string(), exports }));
             None
         }
         [] => {
@@ -133,12 +134,12 @@ fn obvious(
                 .filter(|(_, export)| is_like_a_trigger(export))
                 .map(|(part, export)| Candidate { part: part.clone(), export: export.to_owned() })
                 .collect();
-            problems.push((None, PlanError::NoTrigger { app: recipe.app.name.to_string(), near }));
+            problems.push((span, PlanError::NoTrigger { app: recipe.app.name.to_string(), near }));
             None
         }
         several => {
             problems.push((
-                None,
+                span,
                 PlanError::SeveralTriggers {
                     app: recipe.app.name.to_string(),
                     candidates: several.iter().map(|(candidate, _)| candidate.clone()).collect(),

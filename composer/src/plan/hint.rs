@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::conform::{Side, Violation};
 use super::error::{
     Candidate, Edge, Fate, MissingImport, Origin, PlanError, View, With, bare, listed, package,
     split_interface,
@@ -142,6 +143,7 @@ impl PlanError {
             Self::DenyGap { through, policy: true, .. } => {
                 format!("add `\"{}\"` to the `deny` of `[policy]`", bare(through))
             }
+            Self::World { who, world, violations } => world_hint(who, world, violations),
             Self::DenyGap { part, through, .. } => {
                 format!("add `\"{}\"` to the `deny` of `[components.{part}]`", bare(through))
             }
@@ -325,5 +327,26 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
                 _ => Some(format!("both must have `{interface}` from one provider")),
             }
         }
+    }
+}
+
+/// An import that a world lacks is mended in either of the two; anything else by building the part again.
+fn world_hint(who: &str, world: &str, violations: &[Violation]) -> String {
+    let is_extra = |violation: &Violation| violation.side == Side::Import && violation.lacking;
+    let worst = violations.iter().find(|violation| !is_extra(violation)).or(violations.first());
+    let Some(violation) = worst else { return format!("name another world than `{world}`") };
+    let Violation { side, owner, name, .. } = violation;
+    let builder = owner.as_ref().map_or(who, PartName::as_str);
+    match (side, owner) {
+        _ if is_extra(violation) => {
+            format!(
+                "if `{builder}` may have it, add `import {name};` to the world; else build `{builder}` without it"
+            )
+        }
+        (Side::Export, None) => format!(
+            "if a part exports it, add `\"{}\" = \"PART\"` to `[exports]`; else take it out of the world",
+            bare(name)
+        ),
+        _ => format!("build `{builder}` against `{world}`, or name the world that it was built against"),
     }
 }

@@ -9,6 +9,7 @@
 
 mod asked;
 mod because;
+mod conform;
 mod cycle;
 mod decide;
 mod deny;
@@ -32,7 +33,7 @@ pub(crate) use launcher::carries_values;
 pub use show::SCHEMA;
 
 use crate::inputs::Inputs;
-use crate::recipe::{PartName, Recipe, Span};
+use crate::recipe::{MemorySize, PartName, Recipe, Span};
 
 /// What becomes of every import and export. Displayed by `wadoo plan`.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub struct PartPlan {
     pub imports: BTreeMap<String, Decision>,
     /// What it may reach by those of them that are granted.
     pub grants: BTreeMap<String, Grant>,
+    /// The most that each of its memories may have.
+    pub memory: Option<MemorySize>,
     /// Exports that are neither wired nor exported.
     pub left_over: Vec<String>,
 }
@@ -161,6 +164,7 @@ fn plan_as(role: Role, recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Rep
     let mut problems = Problems::new();
     let wiring = decide::decide(recipe, inputs, &mut problems);
     let decided = problems.is_empty();
+    conform::parts(recipe, inputs, &mut problems);
     unused::entries(recipe, inputs, &wiring, &mut problems);
     unused::policy(recipe, inputs, &wiring, &mut problems);
     cycle::check(recipe, &wiring, &mut problems);
@@ -191,6 +195,7 @@ fn plan_as(role: Role, recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Rep
         launcher::refuse_apart(recipe, &launcher, &mut problems);
     }
     if let Some(exports) = whole {
+        conform::application(recipe, inputs, &exports.names, &launcher, &mut problems);
         let before = problems.len();
         resources::check(recipe, inputs, &wiring, exports, &launcher, &mut problems);
         if problems.len() == before {
@@ -235,7 +240,8 @@ fn assemble(
             let grants = granted
                 .filter_map(|(import, _)| Some((import.clone(), recipe.grant(&part, import)?.clone())))
                 .collect();
-            (part, PartPlan { digest, imports, grants, left_over })
+            let memory = recipe.components[part.in_recipe()].memory.as_ref().map(|memory| memory.value);
+            (part, PartPlan { digest, imports, grants, memory, left_over })
         })
         .collect();
     Plan {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 
 use super::{Decision, LauncherImport, LauncherReason, PartPlan, Plan};
+use crate::recipe::MemorySize;
 
 /// The number of the JSON form of a plan; it changes when a reader could misread it.
 pub const SCHEMA: u32 = 1;
@@ -22,6 +23,9 @@ impl fmt::Display for Plan {
             }
             for (import, decision) in &part.imports {
                 writeln!(f, "  {import:width$}  {}", Because { import, decision })?;
+            }
+            if let Some(most) = part.memory {
+                writeln!(f, "  {:width$}  at most {most}", "memory")?;
             }
             for export in &part.left_over {
                 writeln!(f, "  {export:width$}  exported, and nothing uses it")?;
@@ -127,9 +131,10 @@ impl<T: Serialize> Serialize for Named<T> {
 
 impl Serialize for PartPlan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut part = serializer.serialize_struct("PartPlan", 3)?;
+        let mut part = serializer.serialize_struct("PartPlan", 4)?;
         part.serialize_field("digest", &self.digest.to_string())?;
         part.serialize_field("imports", &self.imports)?;
+        part.serialize_field("memory", &self.memory.map(MemorySize::bytes))?;
         part.serialize_field("leftOver", &self.left_over)?;
         part.end()
     }

@@ -13,7 +13,7 @@ use super::source::Spanned;
 use super::syntax::{clipped, quoted};
 use super::{
     Component, Grant, InterfaceName, InterfacePattern, PartName, PathPattern, Provider, grants, input,
-    provider,
+    memory, provider, world,
 };
 use crate::interfaces;
 
@@ -63,9 +63,8 @@ pub(super) fn read(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTre
     whole.then_some(components)
 }
 
-const COMPONENT: &[&str] = &["path", "module", "wit", "recipe", "digest", "with", "allow", "deny", "grants"];
-/// What a core module has beside them.
-const MODULE: &[&str] = &["world"];
+const COMPONENT: &[&str] =
+    &["path", "module", "recipe", "digest", "with", "allow", "deny", "grants", "memory", "wit", "world"];
 const COMPONENT_LATER: &[Unsupported] = &[
     ("oci", "parts from a registry come with a later version; name a file with `path`"),
     ("config", "baked configuration comes with a later version"),
@@ -73,11 +72,6 @@ const COMPONENT_LATER: &[Unsupported] = &[
     ("args", "baked arguments come with a later version"),
     ("files", "baked files come with a later version"),
     ("open", "keys left to the device come with a later version"),
-    (
-        "memory",
-        "a memory limit for each part comes with a later version; `[limits] memory` limits all parts together",
-    ),
-    ("world", "checking a part against a world comes with a later version"),
     ("isolate", "islands come with a later version"),
     ("initialize", "pre-initialisation comes with a later version"),
     ("publisher", "signatures of parts are checked by a later version; pin the part with `digest`"),
@@ -89,14 +83,15 @@ fn read_component(
     names: &PartNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Component> {
-    let known = [COMPONENT, if input::is_module(table) { MODULE } else { &[] }].concat();
-    problems.check_keys(table, &known, COMPONENT_LATER);
+    problems.check_keys(table, COMPONENT, COMPONENT_LATER);
     let input = input::read(table, problems);
     let digest = table.entries.get("digest").map(|value| problems.parsed("`digest`", value));
     let with = read_with(table, name.get_ref(), names, problems);
     let allow = read_patterns(table, "allow", problems);
     let deny = read_patterns(table, "deny", problems);
     let grants = grants::of_part(table, problems);
+    let memory = memory::read(table, problems);
+    let world = world::read(table, problems);
     if let (Some(allow), Some(deny)) = (&allow, &deny) {
         contradictions(table, allow, deny, problems);
     }
@@ -115,6 +110,8 @@ fn read_component(
         allow: allow?,
         deny: deny?,
         grants: grants?,
+        memory: memory?,
+        world: world?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Where a part comes from: a file or a pattern of files (`path`), a core module (`module`, with `wit` and `world`), or
+//! Where a part comes from: a file or a pattern of files (`path`), a core module (`module`), or
 //! another recipe (`recipe`). Exactly one of them; what belongs to another is refused here.
 //!
 //! Deliberately absent: whether the files exist, and which files a pattern matches (see `inputs`).
@@ -9,10 +9,10 @@ use toml::Spanned as Node;
 use toml::de::DeValue;
 use wadoo_signing::report::{Exit, Report};
 
+use super::Spanned;
 use super::parse::MAX_PATH;
 use super::pattern::PathPattern;
 use super::problems::{Problems, Table};
-use super::{InterfaceName, Spanned};
 
 /// Where a part comes from.
 #[derive(Clone, Debug)]
@@ -21,33 +21,14 @@ pub enum Input {
     Component(Spanned<PathBuf>),
     /// `path` with a pattern: a part for each file that it matches.
     Pattern(Spanned<PathPattern>),
-    /// `module`: a core module, which is made a component.
-    Module {
-        /// Its file.
-        path: Spanned<PathBuf>,
-        /// `wit` and `world`, for a module that does not carry its own world.
-        world: Option<WitWorld>,
-    },
+    /// `module`: a core module, which is made a component; of the part's `world`, where it does not carry its own.
+    Module(Spanned<PathBuf>),
     /// `recipe`: a composition.
     Recipe(Spanned<PathBuf>),
 }
 
-/// `wit` and `world` of a core module.
-#[derive(Clone, Debug)]
-pub struct WitWorld {
-    /// A folder of WIT, or one file.
-    pub path: Spanned<PathBuf>,
-    /// The world's name, `acme:plugin/decoder`.
-    pub world: Spanned<InterfaceName>,
-}
-
 /// The keys of which a part has exactly one.
 const SOURCES: [&str; 3] = ["path", "module", "recipe"];
-
-/// Whether the table describes a core module, of which `world` is a part.
-pub(super) fn is_module(table: &Table<'_>) -> bool {
-    table.entries.contains_key("module") || table.entries.contains_key("wit")
-}
 
 /// Reads the one source of the part in `table`.
 pub(super) fn read(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Input> {
@@ -61,11 +42,7 @@ pub(super) fn read(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Inp
     let input = match (found.first(), table.entries.contains_key("oci")) {
         // It explains itself; a missing `path` beside it would be a second message for one cause.
         (None, true) => None,
-        (None, false) if is_module(table) => {
-            problems.required(table, "module", "\"guests/part.wasm\"");
-            None
-        }
-        (Some(&"module"), _) => read_module(table, problems),
+        (Some(&"module"), _) => read_path(table, "module", problems).map(Input::Module),
         (Some(&"recipe"), _) => read_path(table, "recipe", problems).map(Input::Recipe),
         _ => {
             problems.required(table, "path", "\"guests/part.wasm\"")?;
@@ -90,58 +67,10 @@ fn read_component(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Inpu
     }
 }
 
-fn read_module(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Input> {
-    let path = read_path(table, "module", problems);
-    let entries = table.entries;
-    let world = match (entries.get("wit"), entries.get("world")) {
-        (None, None) => Some(None),
-        (Some(_), Some(world)) => {
-            let path = read_path(table, "wit", problems);
-            let world = read_world(world, problems);
-            path.zip(world).map(|(path, world)| Some(WitWorld { path, world }))
-        }
-        (Some(wit), None) => {
-            problems.add(&wit.span(), lacks(table, "wit", "world", "\"acme:plugin/decoder\""));
-            None
-        }
-        (None, Some(world)) => {
-            problems.add(&world.span(), lacks(table, "world", "wit", "\"wit\""));
-            None
-        }
-    };
-    Some(Input::Module { path: path?, world: world? })
-}
-
-/// A world is called like an interface.
-fn read_world(value: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<Spanned<InterfaceName>> {
-    let text = problems.string("`world`", value)?;
-    if let Ok(world) = text.parse() {
-        return Some(Spanned { value: world, span: value.span() });
-    }
-    let because =
-        "expected a world's full name, like `acme:plugin/decoder`, with `@1.0.0` where the version matters";
-    problems.refuse("`world`", text, because, None, &value.span());
-    None
-}
-
-/// `wit` and `world` say something together only.
-fn lacks(table: &Table<'_>, there: &str, lacking: &str, example: &str) -> Report {
-    Report::new(Exit::CouldNot, format!("{} has `{there}` and no `{lacking}`", table.name))
-        .because("`wit` is where the world of a core module is described, and `world` is its name")
-        .hint(format!("add `{lacking} = {example}`"))
-}
-
 /// Refuses keys that say nothing of this kind of input.
 fn belongs_to_another(table: &Table<'_>, input: &Input, problems: &mut Problems<'_>) -> bool {
-    if let (Some(wit), false) = (table.entries.get("wit"), matches!(input, Input::Module { .. })) {
-        let report = Report::new(Exit::CouldNot, format!("`wit` of {} has no use", table.name))
-            .because("it is for a core module, and a component has its world in it")
-            .hint("leave `wit` and `world` out");
-        problems.add(&wit.span(), report);
-        return false;
-    }
     let because = match input {
-        Input::Component(_) | Input::Module { .. } => return true,
+        Input::Component(_) | Input::Module(_) => return true,
         Input::Pattern(_) => "one digest cannot pin several files",
         Input::Recipe(_) => "a recipe's digest says nothing of its parts",
     };
@@ -155,7 +84,11 @@ fn belongs_to_another(table: &Table<'_>, input: &Input, problems: &mut Problems<
 }
 
 /// The path under `key`, of which the caller knows that it is there.
-fn read_path(table: &Table<'_>, key: &str, problems: &mut Problems<'_>) -> Option<Spanned<PathBuf>> {
+pub(super) fn read_path(
+    table: &Table<'_>,
+    key: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Spanned<PathBuf>> {
     let value: &Node<DeValue<'_>> = table.entries.get(key)?;
     let what = format!("`{key}`");
     let text = problems.string(&what, value)?;

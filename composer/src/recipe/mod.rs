@@ -10,6 +10,7 @@ mod file;
 mod grants;
 mod input;
 mod instances;
+mod memory;
 mod names;
 mod parse;
 mod pattern;
@@ -21,6 +22,7 @@ mod settings;
 mod signing;
 mod source;
 mod syntax;
+mod world;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +34,8 @@ use wadoo_signing::manifest::{Grant, Reuse};
 use crate::target::{CpuLevel, Target};
 
 pub use file::{MAX_RECIPE_SIZE, read};
-pub use input::{Input, WitWorld};
+pub use input::Input;
+pub use memory::MemorySize;
 pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
 pub use parse::{MAX_LIST, MAX_PARTS, MAX_PATH, parse};
 pub use pattern::{PathPattern, PatternError, Step};
@@ -40,6 +43,7 @@ pub use policy::Policy;
 pub use problems::MAX_REPORTS;
 pub use provider::Provider;
 pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
+pub use world::WitWorld;
 
 /// A valid recipe, format 1.
 #[derive(Debug)]
@@ -69,12 +73,16 @@ pub struct Recipe {
 /// `[app]`
 #[derive(Debug)]
 pub struct App {
+    /// Where its name stands in the recipe: the place of what is wrong with the whole.
+    pub span: Span,
     /// `name`, kebab-case.
     pub name: AppName,
     /// `version`, semantic.
     pub version: semver::Version,
     /// `serial`, which orders the artifacts of this application; without it, derived from the version.
     pub serial: u64,
+    /// `wit` and `world`: what the composition must conform to.
+    pub world: Option<WitWorld>,
 }
 
 /// One table `[components.NAME]`: a part, or those of a pattern.
@@ -96,6 +104,10 @@ pub struct Component {
     pub deny: Vec<Spanned<InterfacePattern>>,
     /// `grants`: what the launcher provides to this part alone.
     pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
+    /// `memory`: the most that each of its linear memories may have.
+    pub memory: Option<Spanned<MemorySize>>,
+    /// `wit` and `world`: what it must conform to.
+    pub world: Option<WitWorld>,
 }
 
 impl Component {
@@ -234,6 +246,11 @@ fn serial_of(version: &semver::Version) -> Option<u64> {
 }
 
 impl Limits {
+    /// `memory` as a recipe would write it.
+    pub fn memory_text(&self) -> String {
+        quantity::written(self.memory)
+    }
+
     /// The time-out: what the recipe says; else 30 s for requests, and none for a command.
     pub fn timeout_or_default(&self, http: bool) -> Option<Duration> {
         self.timeout.or(http.then_some(DEFAULT_TIMEOUT))

@@ -340,7 +340,7 @@ fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opt
 /// Every key and where it belongs, for one that stands in the wrong table.
 const HOMES: &[(&str, &[&str])] = &[
     ("at the top, before the first table", &["recipe"]),
-    ("in `[app]`", &["name", "version", "serial"]),
+    ("in `[app]`", &["name", "version", "serial", "world"]),
     ("in a part's table, `[components.NAME]`", &["path", "module", "wit", "digest", "with", "allow", "deny"]),
     ("in `[limits]`", &super::settings::LIMITS),
     ("in `[instances]`", &["reuse", "max-requests", "max-concurrent", "idle", "warm"]),

@@ -71,6 +71,16 @@ fn duration_meant(text: &str) -> Option<String> {
     Some(format!("{number}{unit}"))
 }
 
+/// A size as a recipe would write it, in the largest unit of which it is a whole number.
+pub(super) fn written(bytes: u64) -> String {
+    for (unit, size) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if bytes >= size && bytes.is_multiple_of(size) {
+            return format!("{}{unit}", bytes / size);
+        }
+    }
+    bytes.to_string()
+}
+
 const SIZE: &str = "expected a size like `512KiB`, `64MiB` or `1GiB`";
 const DURATION: &str = "expected a duration like `500ms`, `30s` or `2m`";
 

@@ -146,7 +146,7 @@ fn limit<T>(
 }
 
 /// A size within bounds: a string with a unit, or a number of bytes.
-fn size(
+pub(super) fn size(
     problems: &mut Problems<'_>,
     what: &str,
     value: &Node<DeValue<'_>>,
@@ -166,7 +166,7 @@ fn size(
     if (least..=most).contains(&size) {
         return Some(size);
     }
-    let because = format!("expected {} to {}", bytes(least), bytes(most));
+    let because = format!("expected `{}` to `{}`", quantity::written(least), quantity::written(most));
     problems.refuse(what, &text, because, None, &value.span());
     None
 }
@@ -208,15 +208,6 @@ fn percent(problems: &mut Problems<'_>, what: &str, value: &Node<DeValue<'_>>) -
         problems.refuse(what, text, because, None, &value.span());
     }
     percent
-}
-
-fn bytes(number: u64) -> String {
-    for (unit, size) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if number >= size && number.is_multiple_of(size) {
-            return format!("`{}{unit}`", number / size);
-        }
-    }
-    format!("`{number}`")
 }
 
 pub(super) fn build(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<Build> {

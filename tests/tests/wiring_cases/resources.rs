@@ -99,7 +99,10 @@ fn forced(inputs: &inputs::Inputs, recipe: &recipe::Recipe, wires: &Wires) -> Pl
             })
             .collect();
         let digest = *inputs.digest(part).expect("an input");
-        (part.clone(), PartPlan { digest, imports, grants: BTreeMap::new(), left_over: Vec::new() })
+        (
+            part.clone(),
+            PartPlan { digest, imports, grants: BTreeMap::new(), memory: None, left_over: Vec::new() },
+        )
     });
     Plan {
         app: "shop".into(),
