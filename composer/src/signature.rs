@@ -85,6 +85,12 @@ pub fn is_subtype(types: &Types, a: ItemKind, b: ItemKind) -> bool {
     SubtypeChecker::new(&mut Default::default()).is_subtype(a, types, b, types).is_ok()
 }
 
+/// Everything that an interface has, by name, as text.
+pub fn items(types: &Types, interface: InterfaceId) -> Vec<(&str, String)> {
+    let names = Names::new(types, interface);
+    types[interface].exports.iter().map(|(name, kind)| (name.as_str(), names.item(*kind))).collect()
+}
+
 /// ``function `verify` ``, ``method `read` of `stream` ``
 fn label(name: &str, kind: ItemKind) -> String {
     let of = |what: &str, rest: &str| match rest.split_once('.') {

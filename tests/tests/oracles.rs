@@ -77,25 +77,18 @@ fn stock_tools_agree_with_every_digest() {
     }
 }
 
-#[test]
-fn the_portable_component_answers_under_stock_wasmtime() {
-    if !installed("wasmtime") {
-        return;
-    }
-    let scratch = Scratch::new();
-    let finished =
-        run(scratch.wadoo().args(["compose", "--emit", "wasm"]).arg(workspace().join("recipes/wadoocore")));
-    assert_eq!(finished.code, 0, "{}", finished.stderr);
+/// What `wasmtime serve` answers to a GET of `path` with the component in `file`.
+fn stock_answer(file: &Path, path: &str) -> String {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut peer = Command::new("wasmtime")
         .args(["serve", "-Scli,p3", "-Wcomponent-model-async", "--addr", &address.to_string()])
-        .arg(scratch.path("wadoocore.wasm"))
+        .arg(file)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let body = loop {
-        let finished = run(Command::new("curl").args(["-sS", &format!("http://{address}/api/math/10/2")]));
+        let finished = run(Command::new("curl").args(["-sS", &format!("http://{address}{path}")]));
         if finished.code == 0 {
             break finished.stdout;
         }
@@ -106,6 +99,43 @@ fn the_portable_component_answers_under_stock_wasmtime() {
     };
     peer.kill().unwrap();
     peer.wait().unwrap();
+    body
+}
+
+#[test]
+fn the_portable_component_answers_under_stock_wasmtime() {
+    if !installed("wasmtime") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let finished =
+        run(scratch.wadoo().args(["compose", "--emit", "wasm"]).arg(workspace().join("recipes/wadoocore")));
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    let body = stock_answer(&scratch.path("wadoocore.wasm"), "/api/math/10/2");
     let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"));
     assert_eq!(answer["addition"], 12, "{body}");
+}
+
+#[test]
+fn baked_values_hold_under_stock_wasmtime() {
+    if !installed("wasmtime") {
+        return;
+    }
+    let scratch = Scratch::new();
+    for guest in ["values-03", "fetch-03"] {
+        scratch.write(
+            &format!("{guest}.wasm"),
+            fs::read(workspace().join(format!("tests/guests/{guest}.wasm"))).unwrap(),
+        );
+    }
+    let recipe = scratch.write(
+        "recipe.toml",
+        "recipe = 1\n[app]\nname = \"baked\"\nversion = \"1.0.0\"\n[exports]\n\"wasi:http/handler\" = \"first\"\n\
+         [components.first]\npath = \"values-03.wasm\"\nconfig = { name = \"first\" }\nenv = { LOG = \"info\" }\nargs = [\"-v\"]\n\
+         [components.last]\npath = \"fetch-03.wasm\"\ndeny = [\"wasi:http/client\"]\n",
+    );
+    let finished = run(scratch.wadoo().args(["compose", "--emit", "wasm"]).arg(recipe));
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    let expected = "config name=first\nenv LOG=info\narg baked\narg -v\n";
+    assert_eq!(stock_answer(&scratch.path("baked.wasm"), "/first"), expected);
 }

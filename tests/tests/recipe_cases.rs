@@ -103,6 +103,13 @@ fn everything_that_a_recipe_can_say_is_read() {
     };
     assert_eq!(policy(&recipe.policy.allow), ["wasi:http/client"]);
     assert_eq!(policy(&recipe.policy.deny), ["wasi:sockets/*", "wasi:filesystem/types"]);
+    let config: Option<Vec<&str>> =
+        cart.values.config.as_ref().map(|config| config.value.keys().map(String::as_str).collect());
+    assert_eq!(config, Some(vec!["currency", "price.token"]));
+    let auth = &recipe.components.values().next().expect("auth").values;
+    assert_eq!(auth.env.as_ref().map(|env| env.value["GREETING"].as_str()), Some(""));
+    assert_eq!(auth.args.as_ref().map(|args| args.value.len()), Some(2));
+    assert_eq!(auth.open.as_ref().map(|open| open.value.to_string()).as_deref(), Some("variables: HOME"));
     let grants: Vec<String> =
         recipe.grants.iter().map(|(name, grant)| format!("{name} {}", grant.value)).collect();
     assert_eq!(

@@ -14,10 +14,11 @@ use wasmparser::{
 };
 
 use super::error::LinkError;
-use super::{Form, Stubs, stub_name};
+use super::{Form, Stubs, baked_name, stub_name};
 use crate::inputs::Inputs;
 use crate::interfaces::track;
 use crate::plan::{Decision, Plan, carries_values};
+use crate::recipe::PartName;
 
 /// Validates everything but function bodies, which are copies of validated ones.
 pub(super) fn validate(bytes: &[u8], features: WasmFeatures) -> Result<(), LinkError> {
@@ -169,15 +170,28 @@ impl Root {
         self.instances.get(index as usize).unwrap_or(&Source::Other)
     }
 
-    /// Whether the instance at `index` is what `decision` says of an import; `root` is its name if the launcher
+    /// Whether the instance at `index` is what `decision` says of an import of `part`; `root` is its name if the launcher
     /// provides it.
-    fn fits(&self, index: u32, import: &str, root: Option<&str>, decision: &Decision, stub: &str) -> bool {
-        match (self.source(index), decision) {
-            (Source::Import(name), Decision::Launcher(_)) => {
-                root.is_some_and(|root| track(name) == track(root))
-            }
-            (_, Decision::Wire { part, export, .. }) => self.exported_by(index, export, &part.to_string()),
-            (_, Decision::Deny { .. }) => self.exported_by(index, import, stub),
+    fn fits(
+        &self,
+        index: u32,
+        import: &str,
+        root: Option<&str>,
+        decision: &Decision,
+        part: &PartName,
+    ) -> bool {
+        match decision {
+            Decision::Launcher(_) => self.is_import(index, root),
+            Decision::Wire { part, export, .. } => self.exported_by(index, export, &part.to_string()),
+            Decision::Deny { .. } => self.exported_by(index, import, &stub_name(part)),
+            Decision::Baked { .. } => self.exported_by(index, import, &baked_name(part)),
+        }
+    }
+
+    /// Whether the instance at `index` is what the launcher provides as `root`.
+    fn is_import(&self, index: u32, root: Option<&str>) -> bool {
+        match (self.source(index), root) {
+            (Source::Import(name), Some(root)) => track(name) == track(root),
             _ => false,
         }
     }
@@ -228,7 +242,7 @@ pub(super) fn check(
     let instances = root.instances.iter().filter(|source| matches!(source, Source::Instance { .. })).count();
     if instances != plan.parts.len() + stubs.len() {
         return differs(format!(
-            "it has {instances} instances for {} parts and {} stubs",
+            "it has {instances} instances for {} parts and {} generated ones",
             plan.parts.len(),
             stubs.len()
         ));
@@ -257,13 +271,15 @@ struct Expected<'a> {
     form: Form,
 }
 
-/// No import of the root feeds two parts that were granted different values, whatever its name is.
+/// No import of the root feeds two parts that were granted different values, whatever its name is. What has the values of a
+/// part is fed as the part.
 fn check_values(plan: &Plan, root: &Root) -> Result<(), LinkError> {
     let mut fed: BTreeMap<&str, (&str, Option<&Grant>)> = BTreeMap::new();
     for (index, source) in root.instances.iter().enumerate() {
         let Source::Instance { arguments, .. } = source else { continue };
         let name = root.names.get(&(index as u32)).map_or("", String::as_str);
-        let Some(part) = plan.parts.keys().find(|part| part.as_str() == name) else { continue };
+        let fed_as = |part: &&PartName| part.as_str() == name || baked_name(part) == name;
+        let Some(part) = plan.parts.keys().find(fed_as) else { continue };
         for (import, index) in arguments {
             let Source::Import(from) = root.source(*index) else { continue };
             let grant = plan.parts[part].grants.get(import);
@@ -278,6 +294,29 @@ fn check_values(plan: &Plan, root: &Root) -> Result<(), LinkError> {
     Ok(())
 }
 
+/// What an instance is there for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// It is the part.
+    Part,
+    /// It stands in for what the part is denied.
+    Denied,
+    /// It has the part's values.
+    Baked,
+}
+
+impl Role {
+    /// Whether an instance of this role may have an argument of which `decision` is for the part.
+    fn takes(self, decision: &Decision) -> bool {
+        match self {
+            Self::Part => true,
+            // A stub must not stand in for itself.
+            Self::Denied => !matches!(decision, Decision::Deny { .. }),
+            Self::Baked => matches!(decision, Decision::Baked { rest: Some(_), .. }),
+        }
+    }
+}
+
 fn check_instance(
     expected: &Expected,
     root: &Root,
@@ -287,32 +326,39 @@ fn check_instance(
 ) -> Result<(), LinkError> {
     let Expected { plan, inputs, stubs, form } = expected;
     let differs = |what: String| Err(LinkError::Audit(what));
-    let digest = root.components.get(component as usize);
-    let owner = plan.parts.keys().find(|part| part.to_string() == name || stub_name(part) == name);
-    let Some(part) = owner else {
+    let owner = plan.parts.keys().find_map(|part| {
+        let roles = [
+            (Role::Part, part.to_string()),
+            (Role::Denied, stub_name(part)),
+            (Role::Baked, baked_name(part)),
+        ];
+        let (role, _) = roles.into_iter().find(|(_, known)| known == name)?;
+        Some((part, role))
+    });
+    let Some((part, role)) = owner else {
         return differs(format!("it has an instance `{name}` that is not planned"));
     };
     let decisions = &plan.parts[part].imports;
-    let is_part = part.to_string() == name;
-    let expected = if is_part {
-        inputs.digest(part).cloned()
-    } else {
-        stubs.get(part).map(|bytes| Sha256Digest::of(bytes))
+    let digest =
+        |generated: &BTreeMap<PartName, Vec<u8>>| generated.get(part).map(|bytes| Sha256Digest::of(bytes));
+    let expected = match role {
+        Role::Part => inputs.digest(part).cloned(),
+        Role::Denied => digest(&stubs.denied),
+        Role::Baked => digest(&stubs.baked),
     };
-    if digest != expected.as_ref() {
+    if root.components.get(component as usize) != expected.as_ref() {
         return differs(format!("its instance `{name}` is made of another component"));
     }
-    if is_part && !arguments.keys().eq(decisions.keys()) {
+    if role == Role::Part && !arguments.keys().eq(decisions.keys()) {
         return differs(format!("its instance `{name}` has not the planned arguments"));
     }
-    let stub = stub_name(part);
     for (import, index) in arguments {
-        let decision = decisions.get(import);
-        // A stub must not stand in for itself.
-        let allowed = |decision: &&Decision| is_part || !matches!(decision, Decision::Deny { .. });
         let from = form.name(plan, part, import);
-        if !decision.filter(allowed).is_some_and(|decision| root.fits(*index, import, from, decision, &stub))
-        {
+        let fits = |decision: &Decision| match role {
+            Role::Baked => root.is_import(*index, from),
+            Role::Part | Role::Denied => root.fits(*index, import, from, decision, part),
+        };
+        if !decisions.get(import).is_some_and(|decision| role.takes(decision) && fits(decision)) {
             return differs(format!("argument `{import}` of its instance `{name}` is not what was planned"));
         }
     }

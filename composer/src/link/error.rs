@@ -12,6 +12,8 @@ use crate::recipe::PartName;
 pub enum LinkError {
     #[error("cannot deny imports of `{part}`: no stand-in for them can be made")]
     Stub { part: PartName, message: String },
+    #[error("no component that has the values of `{part}` can be made")]
+    Baked { part: PartName, message: String },
     #[error("cannot link `{app}`: it has more than {MAX_INSTANCES} instances")]
     TooManyInstances { app: String },
     #[error("cannot link `{app}`: its components are nested deeper than {MAX_NESTING}")]
@@ -65,12 +67,14 @@ impl LinkError {
                 let error = Self::TooNested { app: app.to_owned() };
                 Report::new(Exit::CouldNot, error.to_string()).hint(hint)
             }
-            Self::Graph(message) | Self::Panic(message) | Self::Invalid(message) | Self::Audit(message) => {
-                Report::new(Exit::Bug, format!("cannot link `{app}`: {self}"))
-                    .because(message.clone())
-                    .because(format!("parts: {}", parts.join(", ")))
-                    .hint(hint)
-            }
+            Self::Baked { message, .. }
+            | Self::Graph(message)
+            | Self::Panic(message)
+            | Self::Invalid(message)
+            | Self::Audit(message) => Report::new(Exit::Bug, format!("cannot link `{app}`: {self}"))
+                .because(message.clone())
+                .because(format!("parts: {}", parts.join(", ")))
+                .hint(hint),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! differs from the plan is a bug, told with the parts, and never a component that someone signs.
 
 mod audit;
+mod baked;
 mod error;
 mod pool;
 mod stub;
@@ -18,13 +19,14 @@ use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::{Grant, PartImport, PartSpan, PoolNeeds, Trigger};
 use wadoo_signing::report::Report;
 
+use baked::Baked;
 pub use error::LinkError;
 pub use pool::{MAX_INSTANCES, MAX_NESTING};
 
 use crate::features;
 use crate::inputs::Inputs;
 use crate::interfaces;
-use crate::plan::{Decision, Plan};
+use crate::plan::{Decision, PartPlan, Plan, granted_variables};
 use crate::recipe::{MemorySize, PartName};
 
 /// One component, made of all parts.
@@ -186,12 +188,25 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkErr
     })
 }
 
-/// The generated components by the part whose imports they stand in for.
-type Stubs = BTreeMap<PartName, Vec<u8>>;
+/// The generated components.
+#[derive(Default)]
+struct Stubs {
+    /// Those that trap, by the part whose denied imports they stand in for.
+    denied: BTreeMap<PartName, Vec<u8>>,
+    /// Those that have values, by the part whose values they are.
+    baked: BTreeMap<PartName, Vec<u8>>,
+}
+
+impl Stubs {
+    fn len(&self) -> usize {
+        self.denied.len() + self.baked.len()
+    }
+}
 
 fn stubs(plan: &Plan, inputs: &Inputs) -> Result<Stubs, LinkError> {
-    let mut stubs = Stubs::new();
+    let mut stubs = Stubs::default();
     for (part, planned) in &plan.parts {
+        let component = inputs.package(part).bytes();
         let denied: Vec<&str> = planned
             .imports
             .iter()
@@ -199,18 +214,41 @@ fn stubs(plan: &Plan, inputs: &Inputs) -> Result<Stubs, LinkError> {
             .map(|(import, _)| import.as_str())
             .collect();
         if !denied.is_empty() {
-            let stub = catch_unwind(|| stub::generate(inputs.package(part).bytes(), &denied))
-                .unwrap_or_else(|panic| Err(panic_text(panic.as_ref())));
+            let stub = generated(|| stub::generate(component, &denied));
             let stub = stub.map_err(|message| LinkError::Stub { part: part.clone(), message })?;
-            stubs.insert(part.clone(), stub);
+            stubs.denied.insert(part.clone(), stub);
+        }
+        let baked: Vec<Baked> = planned.imports.keys().filter_map(|import| baked(planned, import)).collect();
+        if !baked.is_empty() {
+            let provider = generated(|| baked::generate(component, &plan.app, &planned.values, &baked));
+            let provider = provider.map_err(|message| LinkError::Baked { part: part.clone(), message })?;
+            stubs.baked.insert(part.clone(), provider);
         }
     }
     Ok(stubs)
 }
 
+/// The libraries that encode components panic where their assumptions fail.
+fn generated(make: impl FnOnce() -> Result<Vec<u8>, String>) -> Result<Vec<u8>, String> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| Err(panic_text(panic.as_ref())))
+}
+
+/// What has to be generated for an import, if its values are baked.
+fn baked<'a>(part: &'a PartPlan, import: &'a str) -> Option<Baked<'a>> {
+    let Some(Decision::Baked { rest, .. }) = part.imports.get(import) else { return None };
+    let open = part.grants.get(import).and_then(granted_variables);
+    let open = open.into_iter().flatten().map(String::as_str).collect();
+    Some(Baked { import, open, has_host: rest.is_some() })
+}
+
 /// The name of a stub's instance. A part's name has no slash.
 fn stub_name(part: &PartName) -> String {
     format!("{part}/denied")
+}
+
+/// The name of the instance that has a part's values.
+fn baked_name(part: &PartName) -> String {
+    format!("{part}/baked")
 }
 
 /// Builds the graph and encodes it. Everything is added in one fixed order: it decides the bytes.
@@ -221,10 +259,11 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs, form: Form) -> Result<Vec
     let mut nodes = Nodes::default();
     for part in providers_first(plan) {
         let planned = &plan.parts[part];
-        let stub = match stubs.get(part) {
-            Some(bytes) => Some(add_stub(&mut graph, &mut packages, part, bytes)?),
-            None => None,
+        let mut add = |bytes: Option<&Vec<u8>>, name: String| {
+            bytes.map(|bytes| add_stub(&mut graph, &mut packages, name, bytes)).transpose()
         };
+        nodes.denied = add(stubs.denied.get(part), stub_name(part))?;
+        nodes.baked = add(stubs.baked.get(part), baked_name(part))?;
         let package = match packages.get(&planned.digest) {
             Some(id) => *id,
             None => {
@@ -240,13 +279,12 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs, form: Form) -> Result<Vec
             nodes.imports = import_for(&mut graph, plan, inputs, part)?;
         }
         for import in inputs.world(part).imports.keys() {
-            if let Some(argument) = argument(&mut graph, &nodes, stub, &planned.imports[import], import)? {
+            if let Some(argument) = argument(&mut graph, &nodes, &planned.imports[import], import)? {
                 graph.set_instantiation_argument(node, import, argument).map_err(LinkError::graph)?;
             }
         }
-        if let Some(stub) = stub {
-            connect_stub(&mut graph, &nodes, stub, &planned.imports)?;
-        }
+        connect_stub(&mut graph, &nodes, &planned.imports)?;
+        connect_baked(&mut graph, &nodes)?;
     }
     for (export, part) in &plan.exports {
         let alias = graph.alias_instance_export(nodes.parts[part], export).map_err(LinkError::graph)?;
@@ -265,6 +303,10 @@ struct Nodes<'a> {
     parts: BTreeMap<&'a PartName, NodeId>,
     /// The imports that are there for the part at hand alone, by the names that it has for them.
     imports: BTreeMap<String, NodeId>,
+    /// What stands in for the denied imports of the part at hand.
+    denied: Option<NodeId>,
+    /// What has the values of the part at hand.
+    baked: Option<NodeId>,
 }
 
 /// Imports at the root what is there for `part` alone.
@@ -299,17 +341,15 @@ fn import_for(
 fn argument(
     graph: &mut CompositionGraph,
     nodes: &Nodes,
-    stub: Option<NodeId>,
     decision: &Decision,
     import: &str,
 ) -> Result<Option<NodeId>, LinkError> {
-    let (instance, export) = match (decision, stub) {
-        (Decision::Wire { part, export, .. }, _) => (nodes.parts[part], export.as_str()),
-        (Decision::Deny { .. }, Some(stub)) => (stub, import),
-        (Decision::Deny { .. }, None) => {
-            return Err(LinkError::Audit(format!("`{import}` is denied without a stub")));
-        }
-        (Decision::Launcher(_), _) => return Ok(nodes.imports.get(import).copied()),
+    let without = |what: &str| LinkError::Audit(format!("`{import}` is {what} without a component for it"));
+    let (instance, export) = match decision {
+        Decision::Wire { part, export, .. } => (nodes.parts[part], export.as_str()),
+        Decision::Deny { .. } => (nodes.denied.ok_or_else(|| without("denied"))?, import),
+        Decision::Baked { .. } => (nodes.baked.ok_or_else(|| without("baked"))?, import),
+        Decision::Launcher(_) => return Ok(nodes.imports.get(import).copied()),
     };
     graph.alias_instance_export(instance, export).map(Some).map_err(LinkError::graph)
 }
@@ -317,7 +357,7 @@ fn argument(
 fn add_stub(
     graph: &mut CompositionGraph,
     packages: &mut HashMap<Sha256Digest, PackageId>,
-    part: &PartName,
+    name: String,
     bytes: &[u8],
 ) -> Result<NodeId, LinkError> {
     let digest = Sha256Digest::of(bytes);
@@ -332,25 +372,41 @@ fn add_stub(
         }
     };
     let node = graph.instantiate(package);
-    graph.set_node_name(node, stub_name(part));
+    graph.set_node_name(node, name);
     Ok(node)
+}
+
+/// The imports of a generated component.
+fn imports_of(graph: &CompositionGraph, node: NodeId) -> Vec<String> {
+    let Some(package) = graph[node].package() else { return Vec::new() };
+    graph.types()[graph[package].ty()].imports.keys().cloned().collect()
 }
 
 /// A stub takes the types that it does not define from where its part has them.
 fn connect_stub(
     graph: &mut CompositionGraph,
     nodes: &Nodes,
-    stub: NodeId,
     decisions: &BTreeMap<String, Decision>,
 ) -> Result<(), LinkError> {
-    let Some(package) = graph[stub].package() else { return Ok(()) };
-    let imports: Vec<String> = graph.types()[graph[package].ty()].imports.keys().cloned().collect();
-    for import in imports {
-        let decision = decisions
-            .get(&import)
-            .ok_or_else(|| LinkError::Audit(format!("a stub imports `{import}`, which its part does not")))?;
-        if let Some(argument) = argument(graph, nodes, None, decision, &import)? {
+    let Some(stub) = nodes.denied else { return Ok(()) };
+    for import in imports_of(graph, stub) {
+        let decision =
+            decisions.get(&import).filter(|decision| !matches!(decision, Decision::Deny { .. })).ok_or_else(
+                || LinkError::Audit(format!("a stub imports `{import}`, which its part does not")),
+            )?;
+        if let Some(argument) = argument(graph, nodes, decision, &import)? {
             graph.set_instantiation_argument(stub, &import, argument).map_err(LinkError::graph)?;
+        }
+    }
+    Ok(())
+}
+
+/// What has a part's values takes the rest from the launcher, by the import that is the part's own if it has one.
+fn connect_baked(graph: &mut CompositionGraph, nodes: &Nodes) -> Result<(), LinkError> {
+    let Some(baked) = nodes.baked else { return Ok(()) };
+    for import in imports_of(graph, baked) {
+        if let Some(argument) = nodes.imports.get(&import) {
+            graph.set_instantiation_argument(baked, &import, *argument).map_err(LinkError::graph)?;
         }
     }
     Ok(())

@@ -128,6 +128,15 @@ impl PlanError {
                 vec![format!("`{denied}` uses `{through}`, which is not denied and uses what is denied")]
             }
             Self::World { who, violations, .. } => violation_lines(who, violations),
+            Self::BakedElsewhere { other, .. } => vec![other.clone()],
+            Self::BakedTypes { part, differences, .. } => {
+                let sides = Sides {
+                    theirs: "values are baked as".to_owned(),
+                    ours: format!("`{part}` imports"),
+                    lacks: "no values can be baked for it".to_owned(),
+                };
+                difference_lines(differences, &sides, MAX_DIFFERENCES)
+            }
             Self::Split { edge, resource, first, second } => split_lines(edge, resource, first, second),
             _ => Vec::new(),
         }
@@ -258,6 +267,7 @@ fn fate(decision: &Decision) -> String {
         Decision::Wire { part, .. } => format!("`{part}` provides it"),
         Decision::Deny { pattern, policy: false } => format!("`deny` has `{pattern}`"),
         Decision::Deny { pattern, policy: true } => format!("`[policy]` denies `{pattern}`"),
+        Decision::Baked { .. } => "its values are baked".to_owned(),
         Decision::Launcher(LauncherReason::BaseSet) => "does not allow it".to_owned(),
         Decision::Launcher(LauncherReason::Granted) => "has values of its own".to_owned(),
         Decision::Launcher(LauncherReason::TypesOnly) => {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::{InterfaceId, ItemKind, Type};
 
+use super::baked::{self, Source};
 use super::error::{Candidate, MissingImport, Near, PlanError};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
@@ -82,6 +83,11 @@ struct Offer<'a> {
 
 impl Rules<'_> {
     fn decide(&self, import: &str, interface: InterfaceId) -> Result<Decision, Refusal> {
+        if let Some(source) = Source::of(import)
+            && let Some(keys) = source.keys(self.component)
+        {
+            return self.baked(import, interface, source, keys);
+        }
         if let Some(pattern) = self.recipe.denies(self.part, import) {
             return Ok(Decision::Deny { pattern: pattern.to_string(), policy: false });
         }
@@ -95,6 +101,37 @@ impl Rules<'_> {
             return Ok(decision);
         }
         self.launcher(import, interface).map(Decision::Launcher)
+    }
+
+    fn baked(
+        &self,
+        import: &str,
+        interface: InterfaceId,
+        source: Source,
+        keys: Vec<String>,
+    ) -> Result<Decision, Refusal> {
+        let (part, import) = (self.part.clone(), import.to_owned());
+        if let Some(other) = baked::conflict(self.component, &import) {
+            return Err(Refusal::Problem(Box::new(PlanError::BakedElsewhere { part, import, other })));
+        }
+        let differences = baked::differences(&self.inputs.types, source, interface);
+        if !differences.is_empty() {
+            return Err(Refusal::Problem(Box::new(PlanError::BakedTypes { part, import, differences })));
+        }
+        let rest = match self.needs_launcher(&import, interface) {
+            true => Some(self.launcher(&import, interface)?),
+            false => None,
+        };
+        Ok(Decision::Baked { keys, rest })
+    }
+
+    /// Whether a component that has values needs the launcher's own import: for arguments where none are baked, and for
+    /// variables that are left to the device. Of a version that no launcher has, there is nothing to need.
+    fn needs_launcher(&self, import: &str, interface: InterfaceId) -> bool {
+        let has = |function| baked::has(&self.inputs.types, interface, function);
+        let arguments = has(baked::ARGUMENTS) && self.component.values.args.is_none();
+        let variables = has(baked::VARIABLES) && self.recipe.grant(self.part, import).is_some();
+        interfaces::in_base_set(import) && (arguments || variables)
     }
 
     /// The `with` entry for `import`; the parser sees to it that no two mean the same.

@@ -96,6 +96,14 @@ pub enum PlanError {
     World { who: String, world: String, violations: Vec<Violation> },
     #[error("cannot deny `{denied}` for `{part}` alone")]
     DenyGap { part: PartName, denied: String, through: String, policy: bool },
+    #[error("`{key}` of `{part}` has no effect: it does not import {what}")]
+    IdleValues { part: PartName, key: &'static str, what: &'static str },
+    #[error("`{}` of `{part}` cannot be baked and come from elsewhere", bare(import))]
+    BakedElsewhere { part: PartName, import: String, other: String },
+    #[error("cannot bake values into `{part}`: `{import}` has another type than is known here")]
+    BakedTypes { part: PartName, import: String, differences: Vec<Difference> },
+    #[error("the variable `{key}` of `{part}` is both baked and left to the device")]
+    BakedAndOpen { part: PartName, key: String, open: bool },
     #[error("{}", split_title(edge, first, second))]
     Split { edge: Edge, resource: String, first: View, second: View },
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::baked::Source;
 use super::conform::{Side, Violation};
 use super::error::{
     Candidate, Edge, Fate, MissingImport, Origin, PlanError, View, With, bare, listed, package,
@@ -147,6 +148,17 @@ impl PlanError {
             Self::DenyGap { part, through, .. } => {
                 format!("add `\"{}\"` to the `deny` of `[components.{part}]`", bare(through))
             }
+            Self::IdleValues { part, what, .. } => format!("remove it, or build `{part}` to import {what}"),
+            Self::BakedElsewhere { .. } => "keep one of the two".into(),
+            Self::BakedTypes { part, import, .. } => {
+                format!("rebuild `{part}` against a version of `{}` with these types", package(import))
+            }
+            Self::BakedAndOpen { part, key, open: true } => {
+                format!("take `{key}` out of the `env` or the `open` of `[components.{part}]`")
+            }
+            Self::BakedAndOpen { part, key, open: false } => {
+                format!("take `{key}` out of the `env` of `[components.{part}]`, or out of the grant")
+            }
             Self::Split { edge, first, second, .. } => split_hint(edge, first, second)?,
         })
     }
@@ -245,6 +257,14 @@ fn missing_hint(missing: &[MissingImport]) -> String {
         return format!(
             "language runtimes import these whether they use them or not; if `{}` does not, {deny}",
             first.part
+        );
+    }
+    if let Some(import) =
+        missing.iter().find(|import| Source::of(&import.import) == Some(Source::Configuration))
+    {
+        return format!(
+            "bake its values: add `config = {{ KEY = \"value\" }}` to `[components.{}]`, or add a component that exports it",
+            import.part
         );
     }
     if let Some(import) = missing.iter().find(|import| import.grantable) {

@@ -6,7 +6,7 @@ use wac_types::{InterfaceId, ItemKind};
 use wadoo_signing::manifest::{Grant, SocketsGrant};
 
 use super::error::{MissingImport, Near, PlanError};
-use super::{Decision, LauncherImport, LauncherReason, Problems, Wiring, decide};
+use super::{LauncherImport, LauncherReason, Problems, Wiring, decide};
 use crate::inputs::Inputs;
 use crate::interfaces;
 use crate::recipe::{PartName, Recipe};
@@ -99,10 +99,10 @@ fn tracks<'a>(recipe: &'a Recipe, inputs: &'a Inputs, wiring: &'a Wiring) -> BTr
     let mut tracks: BTreeMap<String, Vec<Use>> = BTreeMap::new();
     for (part, decisions) in wiring {
         for (import, decision) in decisions {
-            if let (Decision::Launcher(reason), Some(ItemKind::Instance(interface))) =
-                (decision, inputs.world(part).imports.get(import))
+            if let (Some(reason), Some(ItemKind::Instance(interface))) =
+                (decision.launcher(), inputs.world(part).imports.get(import))
             {
-                let granted = *reason == LauncherReason::Granted;
+                let granted = reason == LauncherReason::Granted;
                 let grant = if granted { recipe.grant(part, import) } else { None };
                 let used = Use { part, import, interface: *interface, grant };
                 tracks.entry(interfaces::track(import)).or_default().push(used);
@@ -246,7 +246,7 @@ fn check_grants_are_used(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, prob
         let used = wiring.iter().any(|(part, decisions)| {
             let shares = |import: &str| name.matches(import) && recipe.allows(part, import);
             decisions.iter().any(|(import, decision)| {
-                *decision == Decision::Launcher(LauncherReason::Granted) && shares(import)
+                decision.launcher() == Some(LauncherReason::Granted) && shares(import)
             })
         });
         if used {

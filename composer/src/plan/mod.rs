@@ -4,10 +4,11 @@
 //! It does not touch bytes. Nothing is dropped in silence: an import is wired, denied or left to the launcher
 //! by a rule, and what the recipe says without effect is an error.
 //!
-//! The rules, first match wins: `deny`; `with`; the `deny` of `[policy]`; the one other part that exports a compatible name with a
+//! The rules, first match wins: baked values; `deny`; `with`; the `deny` of `[policy]`; the one other part that exports a compatible name with a
 //! fitting type; the base set; a grant that the part allows; an interface that has only types.
 
 mod asked;
+mod baked;
 mod because;
 mod conform;
 mod cycle;
@@ -28,12 +29,13 @@ use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::{Grant, Trigger};
 use wadoo_signing::report::Report;
 
+pub(crate) use baked::granted_variables;
 pub use error::PlanError;
 pub(crate) use launcher::carries_values;
 pub use show::SCHEMA;
 
 use crate::inputs::Inputs;
-use crate::recipe::{MemorySize, PartName, Recipe, Span};
+use crate::recipe::{MemorySize, PartName, Recipe, Span, Values};
 
 /// What becomes of every import and export. Displayed by `wadoo plan`.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub struct PartPlan {
     pub grants: BTreeMap<String, Grant>,
     /// The most that each of its memories may have.
     pub memory: Option<MemorySize>,
+    /// What is baked into it.
+    pub values: Values,
     /// Exports that are neither wired nor exported.
     pub left_over: Vec<String>,
 }
@@ -86,8 +90,26 @@ pub enum Decision {
         /// It stands in `[policy]`, and not in the part's own table.
         policy: bool,
     },
+    /// A generated component that has the part's values is bound to it.
+    Baked {
+        /// What it has, by name.
+        keys: Vec<String>,
+        /// Why it may have the rest from the launcher; `None` if it needs nothing.
+        rest: Option<LauncherReason>,
+    },
     /// The launcher provides it.
     Launcher(LauncherReason),
+}
+
+impl Decision {
+    /// Why the launcher provides it, or what is not baked of it.
+    pub fn launcher(&self) -> Option<LauncherReason> {
+        match self {
+            Self::Launcher(reason) => Some(*reason),
+            Self::Baked { rest, .. } => *rest,
+            Self::Wire { .. } | Self::Deny { .. } => None,
+        }
+    }
 }
 
 /// Why an import may be left to the launcher.
@@ -167,6 +189,7 @@ fn plan_as(role: Role, recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Rep
     conform::parts(recipe, inputs, &mut problems);
     unused::entries(recipe, inputs, &wiring, &mut problems);
     unused::policy(recipe, inputs, &wiring, &mut problems);
+    baked::check(recipe, inputs, &wiring, &mut problems);
     cycle::check(recipe, &wiring, &mut problems);
     let acyclic = !problems.iter().any(|(_, problem)| matches!(problem, PlanError::Cycle { .. }));
     // Without every wire, the trigger, unused parts and resources would only repeat what is wrong.
@@ -236,12 +259,14 @@ fn assemble(
         .map(|(part, imports)| {
             let left_over = left_over.get(&part).cloned().unwrap_or_default();
             let digest = inputs.parts[part.in_recipe()];
-            let granted = imports.iter().filter(|(_, d)| **d == Decision::Launcher(LauncherReason::Granted));
+            let granted = imports.iter().filter(|(_, d)| d.launcher() == Some(LauncherReason::Granted));
             let grants = granted
                 .filter_map(|(import, _)| Some((import.clone(), recipe.grant(&part, import)?.clone())))
                 .collect();
-            let memory = recipe.components[part.in_recipe()].memory.as_ref().map(|memory| memory.value);
-            (part, PartPlan { digest, imports, grants, memory, left_over })
+            let part_recipe = recipe.component(&part);
+            let memory = part_recipe.memory.as_ref().map(|memory| memory.value);
+            let values = part_recipe.values.clone();
+            (part, PartPlan { digest, imports, grants, memory, values, left_over })
         })
         .collect();
     Plan {

@@ -45,8 +45,8 @@ pub(super) fn check(
                     resources.over_wire(part, import, provider, export)
                 }
                 Decision::Launcher(_) => resources.with_launcher(part, import),
-                // A stub takes the types that it does not define from the part's own providers.
-                Decision::Deny { .. } => None,
+                // A stub takes the types that it does not define from the part's own providers; what is baked has no resources.
+                Decision::Deny { .. } | Decision::Baked { .. } => None,
             };
             let component = recipe.component(part);
             let span = component.provider_of(import).map_or(&component.span, |(_, provider)| &provider.span);
@@ -122,7 +122,7 @@ impl Resources<'_> {
                     _ => own(),
                 }
             }
-            None => own(),
+            Some(Decision::Baked { .. }) | None => own(),
         }
     }
 

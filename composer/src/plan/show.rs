@@ -66,6 +66,11 @@ impl fmt::Display for Because<'_> {
                 let of = if *policy { ", by [policy]" } else { "" };
                 write!(f, "denied: every call fails ({pattern}{of})")
             }
+            Decision::Baked { keys, rest } => {
+                let keys = if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
+                write!(f, "baked: {keys}")?;
+                rest.map_or(Ok(()), |reason| write!(f, "; the rest from the launcher ({reason})"))
+            }
             Decision::Launcher(reason) => write!(f, "from the launcher ({reason})"),
         }
     }
@@ -158,17 +163,30 @@ impl Serialize for Decision {
                 decision.serialize_field("policy", policy)?;
                 decision.end()
             }
+            Self::Baked { keys, rest } => {
+                let mut decision = serializer.serialize_struct("Decision", 3)?;
+                decision.serialize_field("decision", "baked")?;
+                decision.serialize_field("keys", keys)?;
+                decision.serialize_field("rest", &rest.map(LauncherReason::word))?;
+                decision.end()
+            }
             Self::Launcher(reason) => {
                 let mut decision = serializer.serialize_struct("Decision", 2)?;
                 decision.serialize_field("decision", "launcher")?;
-                let reason = match reason {
-                    LauncherReason::BaseSet => "base-set",
-                    LauncherReason::Granted => "granted",
-                    LauncherReason::TypesOnly => "types-only",
-                };
-                decision.serialize_field("reason", reason)?;
+                decision.serialize_field("reason", reason.word())?;
                 decision.end()
             }
+        }
+    }
+}
+
+impl LauncherReason {
+    /// Its word for machines.
+    fn word(self) -> &'static str {
+        match self {
+            Self::BaseSet => "base-set",
+            Self::Granted => "granted",
+            Self::TypesOnly => "types-only",
         }
     }
 }

@@ -170,7 +170,8 @@ fn idle(
     let mut first = None;
     for import in imports.iter().filter(|import| pattern.matches(import)) {
         match decisions.and_then(|decisions| decisions.get(*import)) {
-            None | Some(Decision::Launcher(LauncherReason::Granted)) => return None,
+            None => return None,
+            Some(decision) if decision.launcher() == Some(LauncherReason::Granted) => return None,
             Some(decision) => {
                 first.get_or_insert_with(|| ((*import).to_owned(), decision.clone()));
             }

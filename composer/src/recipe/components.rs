@@ -13,7 +13,7 @@ use super::source::Spanned;
 use super::syntax::{clipped, quoted};
 use super::{
     Component, Grant, InterfaceName, InterfacePattern, PartName, PathPattern, Provider, grants, input,
-    memory, provider, world,
+    memory, provider, values, world,
 };
 use crate::interfaces;
 
@@ -63,15 +63,27 @@ pub(super) fn read(root: &Table<'_>, problems: &mut Problems<'_>) -> Option<BTre
     whole.then_some(components)
 }
 
-const COMPONENT: &[&str] =
-    &["path", "module", "recipe", "digest", "with", "allow", "deny", "grants", "memory", "wit", "world"];
+const COMPONENT: &[&str] = &[
+    "path",
+    "module",
+    "recipe",
+    "digest",
+    "with",
+    "allow",
+    "deny",
+    "grants",
+    "config",
+    "env",
+    "args",
+    "open",
+    "not-secret",
+    "memory",
+    "wit",
+    "world",
+];
 const COMPONENT_LATER: &[Unsupported] = &[
     ("oci", "parts from a registry come with a later version; name a file with `path`"),
-    ("config", "baked configuration comes with a later version"),
-    ("env", "baked environment variables come with a later version"),
-    ("args", "baked arguments come with a later version"),
     ("files", "baked files come with a later version"),
-    ("open", "keys left to the device come with a later version"),
     ("isolate", "islands come with a later version"),
     ("initialize", "pre-initialisation comes with a later version"),
     ("publisher", "signatures of parts are checked by a later version; pin the part with `digest`"),
@@ -90,6 +102,7 @@ fn read_component(
     let allow = read_patterns(table, "allow", problems);
     let deny = read_patterns(table, "deny", problems);
     let grants = grants::of_part(table, problems);
+    let values = values::read(table, grants.as_ref(), problems);
     let memory = memory::read(table, problems);
     let world = world::read(table, problems);
     if let (Some(allow), Some(deny)) = (&allow, &deny) {
@@ -110,6 +123,7 @@ fn read_component(
         allow: allow?,
         deny: deny?,
         grants: grants?,
+        values: values?,
         memory: memory?,
         world: world?,
     })

@@ -252,12 +252,28 @@ impl Refusal for SocketAddressError {
 }
 
 fn environment(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {
-    problems.check_keys(table, &["keys"], &[("values", "baked values come with a later version")]);
+    problems.check_keys(table, &["keys"], &[("values", "values are baked into a part by its own `env`")]);
     let value = problems.required(table, "keys", "[\"LANG\"]")?;
-    let keys: BTreeSet<VariableName> = set("`keys`", "a variable's name", value, problems)?;
-    let keys = keys.into_iter().map(|VariableName(name)| name).collect();
+    let keys = variables("`keys`", value, problems)?;
     Some(Grant::Environment(EnvironmentGrant { keys }))
 }
+
+/// A list of names of variables.
+pub(super) fn variables(
+    list: &str,
+    value: &Node<DeValue<'_>>,
+    problems: &mut Problems<'_>,
+) -> Option<BTreeSet<String>> {
+    let keys: BTreeSet<VariableName> = set(list, VARIABLE, value, problems)?;
+    Some(keys.into_iter().map(|VariableName(name)| name).collect())
+}
+
+/// The name of a variable that stands at `span`.
+pub(super) fn variable_name(text: &str, span: &Span, problems: &mut Problems<'_>) -> Option<String> {
+    problems.parse_text::<VariableName>(VARIABLE, text, span).map(|VariableName(name)| name)
+}
+
+const VARIABLE: &str = "a variable's name";
 
 /// The name of one variable.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -269,7 +285,7 @@ impl FromStr for VariableName {
     type Err = VariableNameError;
 
     fn from_str(text: &str) -> Result<Self, VariableNameError> {
-        let fits = text.len() <= MAX_NAME && !text.contains(is_no_name);
+        let fits = !text.is_empty() && text.len() <= MAX_NAME && !text.contains(is_no_name);
         if fits { Ok(Self(text.to_owned())) } else { Err(VariableNameError) }
     }
 }

@@ -18,10 +18,12 @@ mod policy;
 mod problems;
 mod provider;
 mod quantity;
+mod secret;
 mod settings;
 mod signing;
 mod source;
 mod syntax;
+mod values;
 mod world;
 
 use std::collections::BTreeMap;
@@ -43,6 +45,7 @@ pub use policy::Policy;
 pub use problems::MAX_REPORTS;
 pub use provider::Provider;
 pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
+pub use values::{MAX_VALUE, MAX_VALUES, Values};
 pub use world::WitWorld;
 
 /// A valid recipe, format 1.
@@ -104,6 +107,8 @@ pub struct Component {
     pub deny: Vec<Spanned<InterfacePattern>>,
     /// `grants`: what the launcher provides to this part alone.
     pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
+    /// `config`, `env`, `args` and `open`: what is baked into this part.
+    pub values: Values,
     /// `memory`: the most that each of its linear memories may have.
     pub memory: Option<Spanned<MemorySize>>,
     /// `wit` and `world`: what it must conform to.
@@ -190,7 +195,8 @@ impl Recipe {
     /// The values of `import` for `part`: its own, or those of `[grants]` if it allows them.
     pub fn grant(&self, part: &PartName, import: &str) -> Option<&Grant> {
         let component = self.components.get(part.in_recipe())?;
-        let own = named(&component.grants, import);
+        let open = component.values.open.as_ref().filter(|_| import.starts_with("wasi:cli/environment@"));
+        let own = open.map(|open| &open.value).or_else(|| named(&component.grants, import));
         own.or_else(|| named(&self.grants, import).filter(|_| self.allows(part, import)))
     }
 

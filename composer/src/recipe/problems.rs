@@ -20,6 +20,8 @@ pub(super) struct Problems<'a> {
     found: Vec<(Span, Report)>,
     /// Lines that are not TOML. What they seem to say, and what they fail to say, is not reported again.
     damaged: BTreeSet<usize>,
+    /// What looks like a secret: no message shows a line of it.
+    hidden: Vec<Span>,
 }
 
 /// Why a text is not what was expected.
@@ -57,7 +59,7 @@ pub(super) type Unsupported = (&'static str, &'static str);
 
 impl<'a> Problems<'a> {
     pub(super) fn new(source: &'a SourceText) -> Self {
-        Self { source, found: Vec::new(), damaged: BTreeSet::new() }
+        Self { source, found: Vec::new(), damaged: BTreeSet::new(), hidden: Vec::new() }
     }
 
     /// Adds what the TOML parser found, one problem a line: the first is the cause of the others.
@@ -84,6 +86,11 @@ impl<'a> Problems<'a> {
         self.found.push((span.clone(), report));
     }
 
+    /// Keeps the lines of `span` out of every message.
+    pub(super) fn hide(&mut self, span: Span) {
+        self.hidden.push(span);
+    }
+
     /// Adds that something is missing, unless it may stand in a line that is not TOML.
     pub(super) fn add_missing(&mut self, span: &Span, report: Report) {
         if self.damaged.is_empty() {
@@ -105,7 +112,7 @@ impl<'a> Problems<'a> {
         let hidden = self.found.len().saturating_sub(MAX_REPORTS);
         let shown = self.found.into_iter().take(MAX_REPORTS);
         let mut reports: Vec<Report> =
-            shown.map(|(span, report)| report.at(self.source.place(&span))).collect();
+            shown.map(|(span, report)| report.at(self.source.place_without(&span, &self.hidden))).collect();
         if hidden > 0 {
             let what = format!("`{}` has more problems: {hidden} are not shown", self.source.file());
             reports.push(Report::new(Exit::CouldNot, what));
@@ -341,7 +348,24 @@ fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opt
 const HOMES: &[(&str, &[&str])] = &[
     ("at the top, before the first table", &["recipe"]),
     ("in `[app]`", &["name", "version", "serial", "world"]),
-    ("in a part's table, `[components.NAME]`", &["path", "module", "wit", "digest", "with", "allow", "deny"]),
+    (
+        "in a part's table, `[components.NAME]`",
+        &[
+            "path",
+            "module",
+            "recipe",
+            "wit",
+            "digest",
+            "with",
+            "allow",
+            "deny",
+            "config",
+            "env",
+            "args",
+            "open",
+            "not-secret",
+        ],
+    ),
     ("in `[limits]`", &super::settings::LIMITS),
     ("in `[instances]`", &["reuse", "max-requests", "max-concurrent", "idle", "warm"]),
     ("in `[build]`", &["targets", "cpu"]),

@@ -78,6 +78,11 @@ impl SourceText {
 
     /// The line and column of a span; one that reaches over several lines ends with the first.
     pub fn place(&self, span: &Span) -> Place {
+        self.place_without(span, &[])
+    }
+
+    /// The same, with the lines of `hidden` left out.
+    pub(super) fn place_without(&self, span: &Span, hidden: &[Span]) -> Place {
         let start = floor(&self.text, span.start);
         let end = floor(&self.text, span.end.max(span.start));
         let line = self.line_of(start);
@@ -86,8 +91,14 @@ impl SourceText {
         let column = self.text[line_start..start].chars().count() + 1;
         let width = self.text[start..end.clamp(start, line_end)].chars().count().max(1);
         let file = self.file.clone();
-        if self.keys.iter().any(|key| key.start < line_end && line_start < key.end) {
-            let text = "(a private key, not shown)".to_owned();
+        let holds = |spans: &[Span]| spans.iter().any(|span| span.start < line_end && line_start < span.end);
+        let instead = match (holds(&self.keys), holds(hidden)) {
+            (true, _) => Some("(a private key, not shown)"),
+            (false, true) => Some("(not shown: it may be a secret)"),
+            (false, false) => None,
+        };
+        if let Some(text) = instead {
+            let text = text.to_owned();
             return Place { file, line: line + 1, column: 1, width: text.chars().count(), text };
         }
         let (text, width) = shown(&self.text[line_start..line_end], column, width);

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use wadoo::plan::{Decision, PartPlan, Plan};
+use wadoo::recipe::Values;
 use wadoo::{inputs, link, pipeline, plan, recipe};
 use wadoo_signing::manifest::Trigger;
 
@@ -101,7 +102,14 @@ fn forced(inputs: &inputs::Inputs, recipe: &recipe::Recipe, wires: &Wires) -> Pl
         let digest = *inputs.digest(part).expect("an input");
         (
             part.clone(),
-            PartPlan { digest, imports, grants: BTreeMap::new(), memory: None, left_over: Vec::new() },
+            PartPlan {
+                digest,
+                imports,
+                grants: BTreeMap::new(),
+                memory: None,
+                values: Values::default(),
+                left_over: Vec::new(),
+            },
         )
     });
     Plan {

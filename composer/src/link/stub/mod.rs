@@ -31,13 +31,13 @@ pub(super) fn generate(component: &[u8], denied: &[&str]) -> Result<Vec<u8>, Str
 }
 
 /// `a:b/c@1.0.0` → `%a:%b/%c@1.0.0`: any of them may be a keyword of WIT.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     let (id, version) = name.split_once('@').map_or((name, String::new()), |(id, v)| (id, format!("@{v}")));
     let escaped = id.replace(':', ":%").replace('/', "/%");
     format!("%{escaped}{version}")
 }
 
 /// An error with its causes in one line.
-fn line(error: impl std::fmt::Display) -> String {
+pub(super) fn line(error: impl std::fmt::Display) -> String {
     format!("{error:#}").replace('\n', " ")
 }
