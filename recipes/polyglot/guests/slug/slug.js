@@ -1,0 +1,3 @@
+export const slug = {
+  slug: (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, ''),
+};
