@@ -104,7 +104,7 @@ pub const MAX_PARTS_WITH_OWN_IMPORTS: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PartImport {
-    /// The part.
+    /// The part; `cart/log` is the instance of `log` that `cart` has for itself.
     pub part: String,
     /// The interface by its full name.
     pub interface: String,
