@@ -102,6 +102,15 @@ pub fn compatible(a: &str, b: &str) -> bool {
     wac_types::are_semver_compatible(a, b)
 }
 
+/// How an import is called that comes from one part: the part's name, and the interface's.
+pub const FROM: &str = "wadoo:from-";
+
+/// Another name for an interface, after a part: `wadoo:part-cart/wasi-http-client@0.3.0` with the prefix `wadoo:part-`.
+pub fn renamed(prefix: &str, part: &str, name: &str) -> String {
+    let (id, version) = name.split_at(name.find('@').unwrap_or(name.len()));
+    format!("{prefix}{part}/{}{version}", id.replace([':', '/'], "-"))
+}
+
 /// The version of a name, for ordering; a name without one is lowest.
 pub fn version(name: &str) -> Option<Version> {
     name.split_once('@').and_then(|(_, v)| Version::parse(v).ok())

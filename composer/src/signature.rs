@@ -91,6 +91,46 @@ pub fn items(types: &Types, interface: InterfaceId) -> Vec<(&str, String)> {
     types[interface].exports.iter().map(|(name, kind)| (name.as_str(), names.item(*kind))).collect()
 }
 
+/// The resources that an item defines, uses or passes.
+pub(crate) fn resources(types: &Types, kind: ItemKind) -> Vec<ResourceId> {
+    let mut resources = Vec::new();
+    let mut open = Vec::new();
+    match kind {
+        ItemKind::Func(id) => open.extend(types[id].params.values().chain(&types[id].result).copied()),
+        ItemKind::Type(Type::Resource(id)) => resources.push(id),
+        ItemKind::Type(Type::Value(ty)) | ItemKind::Value(ty) => open.push(ty),
+        _ => {}
+    }
+    // Bounded by the validator's limits on the depth and the size of types.
+    while let Some(ty) = open.pop() {
+        match types.resolve_value_type(ty) {
+            ValueType::Own(id) | ValueType::Borrow(id) => resources.push(id),
+            ValueType::Defined(id) => open.extend(children(&types[id])),
+            ValueType::Primitive(_) => {}
+        }
+    }
+    resources
+}
+
+/// The types that a type is made of, in the order in which it has them.
+pub(crate) fn children(ty: &DefinedType) -> Vec<ValueType> {
+    match ty {
+        DefinedType::Tuple(items) => items.clone(),
+        DefinedType::List(ty)
+        | DefinedType::FixedSizeList(ty, _)
+        | DefinedType::Option(ty)
+        | DefinedType::Alias(ty) => {
+            vec![*ty]
+        }
+        DefinedType::Map(key, item) => vec![*key, *item],
+        DefinedType::Result { ok, err } => ok.iter().chain(err).copied().collect(),
+        DefinedType::Variant(variant) => variant.cases.values().flatten().copied().collect(),
+        DefinedType::Record(record) => record.fields.values().copied().collect(),
+        DefinedType::Stream(ty) | DefinedType::Future(ty) => ty.iter().copied().collect(),
+        DefinedType::Flags(_) | DefinedType::Enum(_) => Vec::new(),
+    }
+}
+
 /// ``function `verify` ``, ``method `read` of `stream` ``
 fn label(name: &str, kind: ItemKind) -> String {
     let of = |what: &str, rest: &str| match rest.split_once('.') {

@@ -7,7 +7,9 @@ use std::fs;
 use std::panic;
 use std::path::{Path, PathBuf};
 
-use wadoo::recipe::{self, Input, InterfacePattern, MAX_REPORTS, Provider, Recipe, Spanned, WitWorld, parse};
+use wadoo::recipe::{
+    self, FunctionName, Input, InterfacePattern, MAX_REPORTS, Provider, Recipe, Spanned, WitWorld, parse,
+};
 use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse};
 use wadoo_signing::report::Report;
 
@@ -62,7 +64,7 @@ fn everything_that_a_recipe_can_say_is_read() {
     let reuse = recipe.reuse.as_ref().map(|reuse| &reuse.value);
     assert_eq!(reuse, Some(&Reuse::Concurrent(Concurrent { at_once: 8, lifetime })));
     let names: Vec<&str> = recipe.components.keys().map(|name| name.as_str()).collect();
-    assert_eq!(names, ["auth", "cart", "legacy", "log", "pay", "plugin"]);
+    assert_eq!(names, ["auth", "cart", "legacy", "log", "pay", "plugin", "store"]);
     let (_, cart) = recipe.components.iter().find(|(name, _)| name.as_str() == "cart").expect("cart");
     assert!(matches!(&cart.input, Input::Component(path) if path.value == Path::new("guests/cart.wasm")));
     let input =
@@ -70,6 +72,15 @@ fn everything_that_a_recipe_can_say_is_read() {
     assert!(matches!(input("legacy"), Input::Module(path) if path.value == Path::new("guests/legacy.wasm")));
     assert!(matches!(input("pay"), Input::Recipe(path) if path.value == Path::new("../pay/recipe.toml")));
     assert!(matches!(input("plugin"), Input::Pattern(path) if path.value.as_str() == "plugins/*.wasm"));
+    let Input::Assembly(store) = input("store") else { panic!("{:?}", input("store")) };
+    let functions = store.interfaces.iter().flat_map(|(name, functions)| {
+        let of = move |(function, provider): (&FunctionName, &Spanned<Provider>)| {
+            format!("{name} {function} {}", provider.value.part.value)
+        };
+        functions.iter().map(of)
+    });
+    let functions: Vec<String> = functions.collect();
+    assert_eq!(functions, ["acme:store/api@1.0.0 get log", "acme:store/api@1.0.0 put auth"]);
     assert!(cart.digest.as_ref().is_some_and(|digest| digest.value.to_string().starts_with("sha256:9f86d0")));
     let named = |world: &WitWorld| (world.path.value.clone(), world.world.value.to_string());
     let world = |part: &str| {

@@ -93,7 +93,9 @@ impl<'a> Subject<'a> {
             Self::World(world) => &world.path,
             Self::Input(component) => match &component.input {
                 Input::Component(path) | Input::Module(path) | Input::Recipe(path) => path,
-                Input::Pattern(_) => unreachable!("`gather` leaves no pattern"),
+                Input::Pattern(_) | Input::Assembly(_) => {
+                    unreachable!("`gather` leaves no pattern, and nothing is read for an assembly")
+                }
             },
         }
     }
@@ -133,7 +135,7 @@ impl InputError {
                     Subject::Input(component) => match component.input {
                         Input::Component(_) | Input::Pattern(_) => "build the component first",
                         Input::Module(_) => "build the module first",
-                        Input::Recipe(_) => "write the recipe first",
+                        Input::Recipe(_) | Input::Assembly(_) => "write the recipe first",
                     },
                 }
             )),

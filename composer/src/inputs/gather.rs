@@ -48,6 +48,8 @@ pub(super) enum Material {
     Module(Sha256Digest),
     /// A recipe of its own.
     Composition(Box<Gathered>),
+    /// Functions of other parts.
+    Assembly,
 }
 
 impl Gathered {
@@ -114,6 +116,8 @@ impl Gathered {
                     add(accounts, name_in_all, inner.recipe.digest(), &path.value);
                     whole &= inner.account(&prefix, accounts);
                 }
+                // What it is made of has accounts of its own.
+                (Material::Assembly, Input::Assembly(_)) => {}
                 // Materials are made of the inputs, kind by kind.
                 _ => whole = false,
             }
@@ -224,6 +228,7 @@ impl Reader {
                 self.open.pop();
                 gathered
             }
+            Input::Assembly(_) => Ok(Material::Assembly),
             // `expand` has put parts of files in the place of every pattern, or taken the part out.
             Input::Pattern(_) => Err(Failure::There(Vec::new())),
         }
@@ -310,6 +315,7 @@ impl Watched {
                 Input::Component(path) | Input::Module(path) => self.files.push(folder.join(&path.value)),
                 Input::Pattern(path) => self.folders.extend(pattern::folders(&path.value, &folder)),
                 Input::Recipe(path) => self.recipe(&folder.join(&path.value), open),
+                Input::Assembly(_) => {}
             }
         }
         let of_parts = recipe.components.values().filter_map(|component| component.world.as_ref());

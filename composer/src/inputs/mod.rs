@@ -5,6 +5,7 @@
 //! is compared before anything is made of the bytes. Identical bytes are kept once, whatever their paths: what
 //! counts is the digest. Whether the parts fit together is not decided here (see `plan`).
 
+mod assembly;
 mod component;
 mod depth;
 mod error;
@@ -23,6 +24,7 @@ use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest;
 use wadoo_signing::report::Report;
 
+pub use assembly::AssemblyError;
 pub use component::{MAX_IMPORTS_AND_EXPORTS, MAX_TYPE_DEPTH};
 pub use error::InputError;
 pub use file::MAX_COMPONENT_SIZE;
@@ -31,8 +33,10 @@ pub use module::ModuleError;
 pub use pattern::{MAX_FOLDER_ENTRIES, MatchError};
 pub use wit::{MAX_WIT_FILES, MAX_WIT_NESTING, MAX_WIT_SIZE, WitError};
 
-use crate::recipe::{Component, Input, MemorySize, PartName, Recipe};
-use error::Subject;
+use crate::recipe::{
+    Assembly, Component, Input, InterfaceName, MemorySize, PartName, Provider, Recipe, Spanned,
+};
+use error::{Failures, Subject};
 use gather::Material;
 use wit::Wit;
 
@@ -117,7 +121,7 @@ pub type Compose<'a> = &'a dyn Fn(Gathered) -> Result<Composition, Vec<Report>>;
 /// One report for each part that cannot be used, in the order of the recipe.
 pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs), Vec<Report>> {
     let accounts = gathered.accounts().unwrap_or_default();
-    let Gathered { recipe, parts, mut wits, wit, files, mut failures } = gathered;
+    let Gathered { mut recipe, parts, mut wits, wit, files, mut failures } = gathered;
     let folder = gather::folder(recipe.source.file());
     let inputs = Inputs {
         types: Types::new(),
@@ -146,6 +150,9 @@ pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs)
                 failures.add_inner(recipe.source.place(&component.span), &name, reports);
             }
         }
+    }
+    if failures.is_empty() {
+        reader.assemble(&mut recipe, &mut failures);
     }
     let Reader { mut inputs, .. } = reader;
     if let (Some(wit), Some(wanted)) = (&wit, &recipe.app.world) {
@@ -219,6 +226,8 @@ impl Reader<'_> {
                 self.decode(digest, Some(encoded.bytes))?;
                 digest
             }
+            // When all others have been read.
+            Material::Assembly => return Ok(()),
             Material::Composition(gathered) => {
                 let composed = (self.compose)(*gathered).map_err(Failure::There)?;
                 let adapters = composed.adapters.into_iter();
@@ -242,6 +251,45 @@ impl Reader<'_> {
                 .insert(name.clone(), world.map_err(|error| Failure::Here(error, About::World))?);
         }
         Ok(())
+    }
+
+    /// Makes the parts that are assembled from functions of the others, and adds the wires of their imports to the recipe.
+    fn assemble(&mut self, recipe: &mut Recipe, failures: &mut Failures) {
+        let assemblies = |(name, component): (&PartName, &Component)| match &component.input {
+            Input::Assembly(assembly) => Some((name.clone(), assembly.clone())),
+            _ => None,
+        };
+        let assemblies: BTreeMap<PartName, Assembly> =
+            recipe.components.iter().filter_map(assemblies).collect();
+        let names = assemblies.keys().cloned().collect();
+        for (name, assembly) in &assemblies {
+            match self.assembled(assembly, &recipe.components[name].with, &names) {
+                Ok((digest, wires)) => {
+                    self.inputs.parts.insert(name.clone(), digest);
+                    recipe
+                        .components
+                        .get_mut(name)
+                        .into_iter()
+                        .for_each(|part| part.with.extend(wires.clone()));
+                }
+                Err(problems) => problems.into_iter().for_each(|(span, error)| {
+                    failures.add(recipe.source.place(&span), error.report(name));
+                }),
+            }
+        }
+    }
+
+    fn assembled(
+        &mut self,
+        assembly: &Assembly,
+        with: &BTreeMap<InterfaceName, Spanned<Provider>>,
+        names: &BTreeSet<PartName>,
+    ) -> Result<(Sha256Digest, BTreeMap<InterfaceName, Spanned<Provider>>), assembly::Problems> {
+        let assembly::Assembled { bytes, wires } = assembly::make(&self.inputs, assembly, with, names)?;
+        let digest = Sha256Digest::of(&bytes);
+        self.decode(digest, Some(bytes))
+            .map_err(|error| vec![(assembly.span.clone(), AssemblyError::Encode(error.to_string()))])?;
+        Ok((digest, wires))
     }
 
     /// Reads the types of a component, each once: one of the files, or one that was made.

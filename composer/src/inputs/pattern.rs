@@ -225,7 +225,7 @@ fn check_names(recipe: &Recipe, made: &BTreeMap<PartName, Vec<PartName>>, failur
         }
     }
     let called = recipe.components.values().flat_map(|component| component.with.values());
-    let called = called.map(|provider| &provider.value.part);
+    let called = called.map(|provider| &provider.value.part).chain(assembled(recipe));
     for provider in called.chain(recipe.exports.values()) {
         if !recipe.components.contains_key(&provider.value) {
             add(provider, unknown(&provider.value, made));
@@ -234,6 +234,15 @@ fn check_names(recipe: &Recipe, made: &BTreeMap<PartName, Vec<PartName>>, failur
     for (span, report) in problems.into_values() {
         failures.add(recipe.source.place(&span), report);
     }
+}
+
+/// Parts that give a function to an assembled interface.
+fn assembled(recipe: &Recipe) -> impl Iterator<Item = &Spanned<PartName>> {
+    let assemblies = recipe.components.values().filter_map(|component| match &component.input {
+        Input::Assembly(assembly) => Some(assembly),
+        _ => None,
+    });
+    assemblies.flat_map(|assembly| assembly.providers().map(|provider| &provider.value.part))
 }
 
 fn unknown(name: &PartName, made: &BTreeMap<PartName, Vec<PartName>>) -> Report {

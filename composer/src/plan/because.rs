@@ -18,7 +18,7 @@ impl PlanError {
     /// Why, a line each.
     pub(super) fn because(&self) -> Vec<String> {
         match self {
-            Self::Mismatch { part, import, provider, export, differences } => {
+            Self::Mismatch { part, import, provider, export, differences, .. } => {
                 let mut lines = Vec::new();
                 if interfaces::compatible(export, import) && export != import {
                     lines.push(format!("`{provider}` exports `{export}`, on the same version track"));
@@ -38,7 +38,7 @@ impl PlanError {
                 }]
             }
             Self::OwnName { part, taken } if *taken == part.to_string() => {
-                vec!["what is generated for the imports that a part is denied is called so".to_owned()]
+                vec!["what is generated for a part is called so".to_owned()]
             }
             Self::OwnName { .. } => {
                 vec!["imports that are there for one part alone are named after it".to_owned()]

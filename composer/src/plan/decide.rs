@@ -9,7 +9,7 @@ use super::error::{Candidate, MissingImport, Near, PlanError};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{self, FullName};
-use crate::recipe::{Component, InterfaceName, PartName, Provider, Recipe, Spanned};
+use crate::recipe::{Component, Input, InterfaceName, PartName, Provider, Recipe, Spanned};
 use crate::signature;
 
 /// Decides every import of every part; an import without a decision has a problem.
@@ -200,10 +200,16 @@ impl Rules<'_> {
                     .iter()
                     .map(|offer| Candidate { part: offer.part.clone(), export: offer.export.to_owned() })
                     .collect(),
-                advised: several.iter().map(|offer| offer.part).find(|part| !self.needs_us(part)).cloned(),
-                has_with: !self.component.with.is_empty(),
+                advised: self.advised(several).cloned(),
+                has_with: self.component.has_with(),
             })),
         }
+    }
+
+    /// The offer that is probably meant: none that needs this part itself, and what is made of others before those.
+    fn advised<'b>(&self, offers: &[&'b Offer<'b>]) -> Option<&'b PartName> {
+        let parts = offers.iter().map(|offer| offer.part).filter(|part| !self.needs_us(part));
+        parts.min_by_key(|part| !self.is_assembled(part))
     }
 
     /// Exports of `provider` on the import's track: the same name first, then the highest version.
@@ -277,6 +283,10 @@ impl Rules<'_> {
         false
     }
 
+    fn is_assembled(&self, part: &PartName) -> bool {
+        matches!(self.recipe.component(part).input, Input::Assembly(_))
+    }
+
     fn mismatch(&self, import: &str, interface: InterfaceId, offer: &Offer) -> Box<PlanError> {
         Box::new(PlanError::Mismatch {
             part: self.part.clone(),
@@ -284,6 +294,7 @@ impl Rules<'_> {
             provider: offer.part.clone(),
             export: offer.export.to_owned(),
             differences: signature::differences(&self.inputs.types, offer.interface, interface),
+            assembled: self.is_assembled(offer.part),
         })
     }
 
@@ -312,7 +323,7 @@ impl Rules<'_> {
                 near: self.near_miss(import, interface),
                 allowed,
                 has_deny: !self.component.deny.is_empty(),
-                has_with: !self.component.with.is_empty(),
+                has_with: self.component.has_with(),
                 grantable: capability.is_some(),
             })),
         }

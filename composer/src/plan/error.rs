@@ -24,6 +24,7 @@ pub enum PlanError {
         provider: PartName,
         export: String,
         differences: Vec<Difference>,
+        assembled: bool,
     },
     #[error("cannot wire `{part}`: {} parts export `{import}`", candidates.len())]
     Ambiguous {
@@ -178,7 +179,7 @@ impl With {
     pub(super) fn of(component: &Component, import: &str) -> Self {
         match component.provider_of(import) {
             Some((name, _)) => Self::Entry(name.to_string()),
-            None if component.with.is_empty() => Self::Absent,
+            None if !component.has_with() => Self::Absent,
             None => Self::Others,
         }
     }

@@ -21,8 +21,15 @@ impl PlanError {
             Self::RootItem { part, kind, .. } => {
                 format!("move the {kind} into an interface of a WIT package, and build `{part}` to import that")
             }
-            Self::Mismatch { part, provider, differences, import, .. } => {
-                mismatch_hint(part, provider, differences, import)
+            Self::Mismatch { part, provider, differences, import, assembled, .. } => {
+                let lacking = differences.iter().find(|difference| difference.exported.is_none());
+                match lacking.filter(|_| *assembled) {
+                    Some(lacking) => format!(
+                        "say who gives the {}: in the `assemble` of `[components.{provider}]`, like the others",
+                        lacking.item
+                    ),
+                    None => mismatch_hint(part, provider, differences, import),
+                }
             }
             Self::Ambiguous { part, import, candidates, advised, has_with } => {
                 let provider = advised.as_ref().unwrap_or(&candidates.first()?.part);
@@ -326,8 +333,10 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
                 "do without `{provider}`: what the launcher calls must have `{interface}` from the launcher"
             ))
         }
-        Edge::Wire { .. } => {
-            match (first, second) {
+        Edge::Wire { import, .. } => {
+            // What is assembled has one view of all who give it functions: of them, one has to change.
+            let assembled = import.starts_with(interfaces::FROM);
+            match if assembled { (second, first) } else { (first, second) } {
                 // Whoever imports the interface can have it from where the other has it.
                 (
                     View { part: Some(part), import: Some(_), with, .. },

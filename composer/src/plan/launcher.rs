@@ -147,8 +147,7 @@ fn permission(uses: &[&Use]) -> Option<Grant> {
 
 /// The name of an import that is there for one part alone: `wadoo:part-cart/wasi-http-client@0.3.0`.
 fn own_name(part: &PartName, import: &str) -> String {
-    let (id, version) = import.split_at(import.find('@').unwrap_or(import.len()));
-    format!("wadoo:part-{}/{}{version}", part.flat(), id.replace([':', '/'], "-"))
+    interfaces::renamed("wadoo:part-", &part.flat(), import)
 }
 
 /// One root import serves all uses of a track, so their types must fit each other.
@@ -220,7 +219,7 @@ fn add_used_types(
                         }),
                         allowed: false,
                         has_deny: !recipe.component(part).deny.is_empty(),
-                        has_with: !recipe.component(part).with.is_empty(),
+                        has_with: recipe.component(part).has_with(),
                         grantable: false,
                     });
                     continue;

@@ -51,14 +51,17 @@ fn is_own(component: &Component, import: &str) -> bool {
     component.provider_of(import).is_some_and(|(_, provider)| provider.value.own)
 }
 
+/// How `link` calls what it generates for a part: `cart/denied`, `cart/baked`.
+const GENERATED: [&str; 2] = ["denied", "baked"];
+
 /// What is there for one part alone, or generated for it, is named after it, and such names have no slash.
 fn check_names(recipe: &Recipe, wiring: &Wiring, problems: &mut Problems) {
     let mut names: BTreeSet<String> =
         wiring.keys().filter(|part| !part.is_own()).map(PartName::flat).collect();
     for part in wiring.keys().filter(|part| part.is_own()) {
-        let denied = part.in_recipe() == "denied";
-        if denied || !names.insert(part.flat()) {
-            let taken = if denied { part.to_string() } else { part.flat() };
+        let generated = GENERATED.contains(&part.in_recipe());
+        if generated || !names.insert(part.flat()) {
+            let taken = if generated { part.to_string() } else { part.flat() };
             let span = recipe.component(part).span.clone();
             problems.push((Some(span), PlanError::OwnName { part: part.clone(), taken }));
         }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use wac_types::{DefinedType, ItemKind, ResourceId, Type, Types, ValueType};
+use wac_types::{ItemKind, ResourceId, Type, Types, ValueType};
 use wadoo_signing::digest::Sha256Digest;
 
 use super::error::{Edge, Origin, PlanError, View, With};
@@ -16,6 +16,7 @@ use super::{Decision, LauncherImport, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces;
 use crate::recipe::{PartName, Recipe};
+use crate::signature::children;
 
 /// The one thing in a running application that a resource type is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,23 +237,5 @@ fn pair_values(types: &Types, a: ValueType, b: ValueType, pairs: &mut Vec<(Resou
     let (a, b) = (children(a), children(b));
     for (a, b) in a.into_iter().zip(b) {
         pair_values(types, a, b, pairs);
-    }
-}
-
-fn children(ty: &DefinedType) -> Vec<ValueType> {
-    match ty {
-        DefinedType::Tuple(items) => items.clone(),
-        DefinedType::List(ty)
-        | DefinedType::FixedSizeList(ty, _)
-        | DefinedType::Option(ty)
-        | DefinedType::Alias(ty) => {
-            vec![*ty]
-        }
-        DefinedType::Map(key, item) => vec![*key, *item],
-        DefinedType::Result { ok, err } => ok.iter().chain(err).copied().collect(),
-        DefinedType::Variant(variant) => variant.cases.values().flatten().copied().collect(),
-        DefinedType::Record(record) => record.fields.values().copied().collect(),
-        DefinedType::Stream(ty) | DefinedType::Future(ty) => ty.iter().copied().collect(),
-        DefinedType::Flags(_) | DefinedType::Enum(_) => Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 
 use super::{Decision, LauncherImport, LauncherReason, PartPlan, Plan};
+use crate::interfaces;
 use crate::recipe::MemorySize;
 
 /// The number of the JSON form of a plan; it changes when a reader could misread it.
@@ -60,7 +61,11 @@ impl fmt::Display for Because<'_> {
                 if export != self.import {
                     write!(f, ", which exports {export}")?;
                 }
-                write!(f, " ({})", if *explicit { "with" } else { "the one that fits" })
+                f.write_str(match explicit {
+                    true if self.import.starts_with(interfaces::FROM) => " (assemble)",
+                    true => " (with)",
+                    false => " (the one that fits)",
+                })
             }
             Decision::Deny { pattern, policy } => {
                 let of = if *policy { ", by [policy]" } else { "" };

@@ -67,6 +67,7 @@ const COMPONENT: &[&str] = &[
     "path",
     "module",
     "recipe",
+    "assemble",
     "digest",
     "with",
     "allow",
@@ -81,6 +82,9 @@ const COMPONENT: &[&str] = &[
     "wit",
     "world",
 ];
+/// What of them says something of a part that is assembled: it has no code, no memory and no world of its own.
+const ASSEMBLED: &[&str] =
+    &["path", "module", "recipe", "assemble", "digest", "with", "allow", "deny", "grants"];
 const COMPONENT_LATER: &[Unsupported] = &[
     ("oci", "parts from a registry come with a later version; name a file with `path`"),
     ("files", "baked files come with a later version"),
@@ -95,8 +99,9 @@ fn read_component(
     names: &PartNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Component> {
-    problems.check_keys(table, COMPONENT, COMPONENT_LATER);
-    let input = input::read(table, problems);
+    let known = if table.entries.contains_key("assemble") { ASSEMBLED } else { COMPONENT };
+    problems.check_keys(table, known, COMPONENT_LATER);
+    let input = input::read(table, names, problems);
     let digest = table.entries.get("digest").map(|value| problems.parsed("`digest`", value));
     let with = read_with(table, name.get_ref(), names, problems);
     let allow = read_patterns(table, "allow", problems);
@@ -142,7 +147,17 @@ fn read_with(
     let mut wires = Names::new("`with`", InterfaceName::overlaps);
     for (key, value) in with.entries {
         let import = problems.parse_text("an import's name", key.get_ref(), &key.span());
-        let provider = provider::read(value, (&part, key.get_ref()), names, problems);
+        let title = format!("{} in `with` of `{part}`", quoted(key.get_ref()));
+        let provider = provider::read(value, title, &["part", "export", "own"], names, problems);
+        let provider = provider.filter(|provider| {
+            let itself = provider.value.part.value.as_str() == part;
+            if itself {
+                let what = format!("`{part}` cannot provide its own import {}", quoted(key.get_ref()));
+                let hint = "name another part that exports it, or make a second part of the same file";
+                problems.add(&provider.value.part.span, Report::new(Exit::CouldNot, what).hint(hint));
+            }
+            !itself
+        });
         wires.add(import, provider, key.span(), problems);
     }
     wires.finish()

@@ -1,5 +1,6 @@
-//! Where a part comes from: a file or a pattern of files (`path`), a core module (`module`), or
-//! another recipe (`recipe`). Exactly one of them; what belongs to another is refused here.
+//! Where a part comes from: a file or a pattern of files (`path`), a core module (`module`),
+//! another recipe (`recipe`), or functions of other parts (`assemble`). Exactly one of them; what belongs to another is
+//! refused here.
 //!
 //! Deliberately absent: whether the files exist, and which files a pattern matches (see `inputs`).
 
@@ -10,6 +11,8 @@ use toml::de::DeValue;
 use wadoo_signing::report::{Exit, Report};
 
 use super::Spanned;
+use super::assembly::{self, Assembly};
+use super::components::PartNames;
 use super::parse::MAX_PATH;
 use super::pattern::PathPattern;
 use super::problems::{Problems, Table};
@@ -25,13 +28,15 @@ pub enum Input {
     Module(Spanned<PathBuf>),
     /// `recipe`: a composition.
     Recipe(Spanned<PathBuf>),
+    /// `assemble`: functions of other parts.
+    Assembly(Assembly),
 }
 
 /// The keys of which a part has exactly one.
-const SOURCES: [&str; 3] = ["path", "module", "recipe"];
+const SOURCES: [&str; 4] = ["path", "module", "recipe", "assemble"];
 
 /// Reads the one source of the part in `table`.
-pub(super) fn read(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Input> {
+pub(super) fn read(table: &Table<'_>, names: &PartNames<'_>, problems: &mut Problems<'_>) -> Option<Input> {
     let found: Vec<&str> = SOURCES.into_iter().filter(|key| table.entries.contains_key(*key)).collect();
     if let [first, second, ..] = found[..] {
         let report = Report::new(Exit::CouldNot, format!("{} has both `{first}` and `{second}`", table.name));
@@ -44,6 +49,7 @@ pub(super) fn read(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Inp
         (None, true) => None,
         (Some(&"module"), _) => read_path(table, "module", problems).map(Input::Module),
         (Some(&"recipe"), _) => read_path(table, "recipe", problems).map(Input::Recipe),
+        (Some(&"assemble"), _) => assembly::read(table, names, problems).map(Input::Assembly),
         _ => {
             problems.required(table, "path", "\"guests/part.wasm\"")?;
             read_component(table, problems)
@@ -73,9 +79,14 @@ fn belongs_to_another(table: &Table<'_>, input: &Input, problems: &mut Problems<
         Input::Component(_) | Input::Module(_) => return true,
         Input::Pattern(_) => "one digest cannot pin several files",
         Input::Recipe(_) => "a recipe's digest says nothing of its parts",
+        Input::Assembly(_) => "it is made of other parts, which have their own",
     };
     let Some(digest) = table.entries.get("digest") else { return true };
-    let kind = if matches!(input, Input::Recipe(_)) { "a recipe" } else { "a pattern" };
+    let kind = match input {
+        Input::Recipe(_) => "a recipe",
+        Input::Assembly(_) => "`assemble`",
+        _ => "a pattern",
+    };
     let report =
         Report::new(Exit::CouldNot, format!("`digest` of {} cannot be used with {kind}", table.name));
     let hint = "leave it out: `wadoo update` writes every digest into `wadoo.lock`";

@@ -5,6 +5,7 @@
 //!
 //! Maps are ordered by name, never by place in the file: two recipes that say the same give the same bytes.
 
+mod assembly;
 mod components;
 mod file;
 mod grants;
@@ -33,8 +34,10 @@ use std::time::Duration;
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::{Grant, Reuse};
 
+use crate::interfaces;
 use crate::target::{CpuLevel, Target};
 
+pub use assembly::{Assembly, FunctionName, NotAFunction};
 pub use file::{MAX_RECIPE_SIZE, read};
 pub use input::Input;
 pub use memory::MemorySize;
@@ -116,6 +119,11 @@ pub struct Component {
 }
 
 impl Component {
+    /// Whether the recipe's text has a `with` for it: what `assemble` says is wired too.
+    pub(crate) fn has_with(&self) -> bool {
+        self.with.keys().any(|name| !name.id().starts_with(interfaces::FROM))
+    }
+
     /// The entry of `with` for an import; the parser sees to it that no two mean the same.
     pub fn provider_of(&self, import: &str) -> Option<(&InterfaceName, &Spanned<Provider>)> {
         self.with.iter().find(|(name, _)| name.matches(import))

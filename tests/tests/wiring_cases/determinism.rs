@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{component, run};
+use crate::{cases, component, prepare, run};
 
 const SERVICE: &str = "// wasi: 0.3.0\npackage test:service; world part { export wasi:http/handler@0.3.0; }";
 const MIDDLEWARE: &str = "// wasi: 0.3.0\npackage test:middleware; world part { import wasi:http/handler@0.3.0; export wasi:http/handler@0.3.0; }";
@@ -41,6 +41,18 @@ fn twenty_encodings_are_equal() {
         let (_, linked) = run(&folder.path().join("recipe.toml")).expect("linked");
         let first = first.get_or_insert_with(|| linked.bytes.clone());
         assert!(*first == linked.bytes, "encoding {i} differs");
+    }
+}
+
+#[test]
+fn twenty_assemblies_are_equal() {
+    let mut first = None;
+    for i in 0..20 {
+        let folder = tempfile::tempdir().expect("folder");
+        prepare(&cases().join("assemble-resources"), folder.path());
+        let (_, linked) = run(&folder.path().join("recipe.toml")).expect("linked");
+        let first = first.get_or_insert_with(|| linked.bytes.clone());
+        assert!(*first == linked.bytes, "assembly {i} differs");
     }
 }
 
