@@ -1,5 +1,7 @@
 //! Why a plan fails: the lines below the title of a [`PlanError`].
 
+use wadoo_signing::manifest::MAX_PARTS_WITH_OWN_IMPORTS;
+
 use super::conform::{Side, Violation};
 use super::error::{
     Candidate, Edge, Entry, Fate, MissingImport, Origin, PlanError, PolicyUse, View, bare, count, listed,
@@ -43,6 +45,7 @@ impl PlanError {
             Self::OwnName { .. } => {
                 vec!["imports that are there for one part alone are named after it".to_owned()]
             }
+            Self::TooManyApart { .. } => vec![format!("expected at most {MAX_PARTS_WITH_OWN_IMPORTS}")],
             Self::TooManyParts { .. } => vec![format!("expected at most {MAX_PARTS}")],
             Self::IdlePolicy { used: None, .. } => vec!["no part imports it".to_owned()],
             Self::IdlePolicy { entry, used: Some(used), .. } => vec![idle_line(*entry, used)],

@@ -51,6 +51,8 @@ pub enum PlanError {
     WithUnclear { part: PartName, name: String, imports: Vec<String> },
     #[error("the `with` entry `{name}` of `{part}` has no effect: `deny` has `{pattern}`")]
     WithDenied { part: PartName, name: String, pattern: String },
+    #[error("`{app}` has {count} parts with values of their own")]
+    TooManyApart { app: String, count: usize },
     #[error("`{part}` has values of its own for `{import}`, and its recipe is a part of another")]
     Apart { part: PartName, import: String },
     #[error("`{part}` imports `{import}` and does not allow it")]

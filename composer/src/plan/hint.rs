@@ -87,6 +87,9 @@ impl PlanError {
                 format!("remove it, or {}", grant_line(import))
             }
             Self::OwnName { part, .. } => format!("rename `[components.{}]`", part.in_recipe()),
+            Self::TooManyApart { .. } => {
+                "let parts share values: put them under `[grants]`, and allow them in each table".into()
+            }
             Self::TooManyParts { .. } => {
                 "let parts share instances: remove `own = true` where it is not needed".into()
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::{InterfaceId, ItemKind};
-use wadoo_signing::manifest::{Grant, SocketsGrant};
+use wadoo_signing::manifest::{Grant, MAX_PARTS_WITH_OWN_IMPORTS, SocketsGrant};
 
 use super::error::{MissingImport, Near, PlanError};
 use super::{LauncherImport, LauncherReason, Problems, Wiring, decide};
@@ -57,11 +57,22 @@ pub(super) fn imports(
             imports.insert(name.to_owned(), import);
         }
     }
+    check_apart(recipe, &imports, problems);
     add_used_types(recipe, inputs, &tracks, &mut imports, problems);
     if decided {
         check_grants_are_used(recipe, inputs, wiring, problems);
     }
     imports
+}
+
+/// The launcher has places for so many parts, and no more.
+fn check_apart(recipe: &Recipe, imports: &BTreeMap<String, LauncherImport>, problems: &mut Problems) {
+    let apart = imports.iter().filter(|(name, import)| **name != import.interface);
+    let parts: BTreeSet<&PartName> = apart.flat_map(|(_, import)| &import.parts).collect();
+    if let Some(part) = parts.iter().nth(MAX_PARTS_WITH_OWN_IMPORTS) {
+        let problem = PlanError::TooManyApart { app: recipe.app.name.to_string(), count: parts.len() };
+        problems.push((Some(recipe.component(part).span.clone()), problem));
+    }
 }
 
 /// A composition that is a part of another has one import for an interface: its own parts cannot be kept apart in it.
