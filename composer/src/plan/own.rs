@@ -29,7 +29,8 @@ pub(super) fn separate(
         }
         // What has instances of its own can be one of them: without a limit, a few lines could give any number.
         if separate.len() == MAX_PARTS {
-            problems.push((None, PlanError::TooManyParts { app: recipe.app.name.to_string() }));
+            let problem = PlanError::TooManyParts { app: recipe.app.name.to_string() };
+            problems.push((Some(recipe.component(&part).span.clone()), problem));
             return None;
         }
         let mut decisions = wiring[part.in_recipe()].clone();
