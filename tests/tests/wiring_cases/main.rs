@@ -13,6 +13,7 @@ mod modules;
 mod mutation;
 mod resources;
 mod values;
+mod worlds;
 
 use std::fs;
 use std::path::{Path, PathBuf};
