@@ -78,6 +78,16 @@ fn nested(scratch: &Scratch, folder: &str) {
     );
 }
 
+/// The worlds of WASI 0.2, in a folder `wit`.
+fn worlds(scratch: &Scratch) {
+    let wit = workspace().join("wit/wasi-0.2");
+    let files = fs::read_dir(wit.join("deps")).expect("WIT").map(|entry| entry.expect("an entry").path());
+    for file in files.chain([wit.join("worlds.wit")]) {
+        let name = file.strip_prefix(&wit).expect("in the folder").to_str().expect("a name");
+        scratch.write(&format!("wit/{name}"), fs::read(&file).expect("WIT"));
+    }
+}
+
 #[test]
 fn a_core_module_of_preview_1_runs_as_a_command() {
     let scratch = Scratch::new();
@@ -103,12 +113,7 @@ fn a_core_module_of_preview_1_runs_as_a_command() {
 fn a_core_module_of_a_world_in_wit_answers_requests() {
     let scratch = Scratch::new();
     scratch.write("handler.wasm", wat::parse_str(HANDLER).expect("a module"));
-    let wit = workspace().join("wit/wasi-0.2");
-    let files = fs::read_dir(wit.join("deps")).expect("WIT").map(|entry| entry.expect("an entry").path());
-    for file in files.chain([wit.join("worlds.wit")]) {
-        let name = file.strip_prefix(&wit).expect("in the folder").to_str().expect("a name");
-        scratch.write(&format!("wit/{name}"), fs::read(&file).expect("WIT"));
-    }
+    worlds(&scratch);
     let part = "[components.handler]\nmodule = \"handler.wasm\"\nwit = \"wit\"\nworld = \"wadoo:guest/http-service\"\n";
     let recipe = scratch.write("recipe.toml", format!("{HEAD}{part}"));
     let artifact = scratch.compose(&recipe);
@@ -237,6 +242,32 @@ fn the_lock_holds_every_input_and_drift_is_told_whole() {
     let updated = update();
     assert!(updated.stdout.contains("removed  core/plugin-math sha256:"), "{}", updated.stdout);
     assert_eq!(locked(&scratch).code, 0);
+}
+
+#[test]
+fn the_worlds_of_the_application_and_of_parts_are_locked() {
+    let scratch = Scratch::new();
+    worlds(&scratch);
+    scratch.copy("tests/guests/command-02.wasm");
+    let world = "wit = \"wit\"\nworld = \"wadoo:guest/command\"\n";
+    scratch.write(
+        "recipe.toml",
+        format!(
+            "recipe = 1\n[app]\nname = \"shop\"\nversion = \"1.4.0\"\n{world}[components.guest]\npath = \"tests/guests/command-02.wasm\"\n{world}"
+        ),
+    );
+    assert_eq!(run(scratch.wadoo().args(["update", "recipe.toml"])).code, 0);
+    assert_eq!(locked(&scratch).code, 0);
+    let finished = run(scratch.wadoo().args(["compose", "recipe.toml", "--locked"]));
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert_eq!(inputs(&manifest(&scratch, "shop.cwasm")), ["app.wit", "guest", "guest/wit"]);
+
+    scratch.write("wit/more.wit", "interface more {}\n");
+    let drifted = locked(&scratch);
+    assert_eq!(drifted.code, 1);
+    for name in ["`app.wit` (wit) found", "`guest/wit` (wit) found"] {
+        assert!(drifted.stderr.contains(name), "{}", drifted.stderr);
+    }
 }
 
 #[test]

@@ -109,11 +109,17 @@ fn ungrantable(name: &InterfacePattern, id: &str) -> Report {
             .because(format!("a launcher of this version can be granted {}", listed(GRANTABLE)))
             .hint("add a part that exports it, under `[components.NAME]`");
     }
+    let hint = match id.starts_with("wasi:config/") {
+        true => "bake its values into the parts that import it: `config = { KEY = \"value\" }`".to_owned(),
+        false => {
+            format!(
+                "add a part that exports it, or refuse it to the parts that import it: `deny = [\"{name}\"]`"
+            )
+        }
+    };
     Report::new(Exit::CouldNot, format!("the grant `{name}` is not supported by this version yet"))
         .because(format!("a launcher of this version can be granted {}", listed(GRANTABLE)))
-        .hint(format!(
-            "add a part that exports it, or refuse it to the parts that import it: `deny = [\"{name}\"]`"
-        ))
+        .hint(hint)
 }
 
 fn outgoing_http(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {

@@ -125,7 +125,12 @@ fn arguments(
     let Some((key, value)) = part.entries.get_key_value("args") else { return Some(None) };
     let mut arguments: Vec<String> = Vec::new();
     let mut whole = true;
-    for item in problems.list(&format!("`args` of {}", part.name), value, MAX_LIST)? {
+    // None is something else than those of the command line.
+    let items = match value.get_ref() {
+        DeValue::Array(none) if none.is_empty() => Vec::new(),
+        _ => problems.list(&format!("`args` of {}", part.name), value, MAX_LIST)?,
+    };
+    for item in items {
         let Some(text) = text("an argument", item, problems) else {
             whole = false;
             continue;
