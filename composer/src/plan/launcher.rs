@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wac_types::{InterfaceId, ItemKind};
+use wac_types::{InterfaceId, ItemKind, Types, UsedType};
 use wadoo_signing::manifest::{Grant, MAX_PARTS_WITH_OWN_IMPORTS, SocketsGrant};
 
 use super::error::{MissingImport, Near, PlanError};
@@ -182,12 +182,16 @@ fn check_types_merge(recipe: &Recipe, inputs: &Inputs, uses: &[&Use], problems: 
     }
 }
 
-/// Items that both have, and of which neither type can stand in for the other.
+/// Items that both have, and of which neither type can stand in for the other, or which they use of different interfaces.
 fn conflicts(inputs: &Inputs, a: InterfaceId, b: InterfaceId) -> Vec<Difference> {
     if a == b {
         return Vec::new();
     }
     let types = &inputs.types;
+    let origins = origins(types, a, b);
+    if !origins.is_empty() {
+        return origins;
+    }
     let clashes = |name: &str| match (types[a].exports.get(name), types[b].exports.get(name)) {
         (Some(a), Some(b)) => !signature::is_subtype(types, *a, *b) && !signature::is_subtype(types, *b, *a),
         _ => false,
@@ -198,6 +202,27 @@ fn conflicts(inputs: &Inputs, a: InterfaceId, b: InterfaceId) -> Vec<Difference>
     signature::differences(types, a, b)
         .into_iter()
         .filter(|difference| difference.exported.is_some())
+        .collect()
+}
+
+/// The types that both use under one name, of different interfaces or under different names there.
+fn origins(types: &Types, a: InterfaceId, b: InterfaceId) -> Vec<Difference> {
+    let origin = |name: &str, used: &UsedType| {
+        let interface = types[used.interface].id.as_deref().unwrap_or_default();
+        (used.name.clone().unwrap_or_else(|| name.to_owned()), interface.to_owned())
+    };
+    let text = |(name, interface): &(String, String)| format!("`{name}` of `{interface}`");
+    let both = types[b]
+        .uses
+        .iter()
+        .filter_map(|(name, used)| Some((name, origin(name, types[a].uses.get(name)?), origin(name, used))));
+    both.filter(|(_, a, b)| a.0 != b.0 || interfaces::track(&a.1) != interfaces::track(&b.1))
+        .map(|(name, a, b)| Difference {
+            item: format!("type `{name}`"),
+            exported: Some(text(&a)),
+            imported: text(&b),
+            color: false,
+        })
         .collect()
 }
 
