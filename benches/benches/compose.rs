@@ -1,16 +1,20 @@
-//! wadoo's own share of `wadoo compose`: everything but Cranelift.
+//! wadoo's own share of `wadoo compose`: everything but Cranelift; and `wac` with `wasmtime compile` beside the whole.
 //!
-//! `cargo bench -p wadoo-benches --bench compose`. The reference is the compile time of the same run, as
+//! `cargo bench -p wadoo-benches --bench compose`. The reference of the share is the compile time of the same run, as
 //! `compose --json` reports it. `own` ends with that report, when every file has its name; `exit` is what the
-//! process takes to end after that, in which the kernel takes back the compiler's memory.
+//! process takes to end after that, in which the kernel takes back the compiler's memory. `wac` 0.12 and `wasmtime` 48.0.8 on
+//! the path (`cargo install wac-cli@0.12.0 wasmtime-cli@48.0.8`) are the peers: they link and compile, and neither sign
+//! nor verify.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use wadoo_benches::build;
+use wadoo_benches::chain::Chain;
 use wadoo_benches::figures::Series;
 
 const RUNS: usize = 30;
@@ -25,31 +29,78 @@ struct Run {
 fn main() {
     let wadoo = build::release("wadoo", "wadoo");
     let scratch = tempfile::tempdir().expect("a folder can be made");
-    println!("wadoo compose, {RUNS} runs each; medians\n");
-    println!("{:<14} {:>11} {:>8} {:>9} {:>8}", "", "compile ms", "own ms", "exit ms", "own %");
-    for recipe in ["hello-02", "hello", "wadoocore"] {
+    let command = |recipe: &Path| {
         let mut command = Command::new(&wadoo);
         command
             .args(["--quiet", "compose", "--json", "-o"])
             .arg(scratch.path())
-            .arg(build::workspace().join("recipes").join(recipe))
+            .arg(recipe)
             .env("HOME", scratch.path())
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("CI");
-        let (mut compile, mut own, mut exit) = (Series::default(), Series::default(), Series::default());
-        for round in 0..=RUNS {
-            let run = compose(&mut command);
-            // The first one makes the key and warms the page cache.
-            if round > 0 {
-                compile.push(run.compile);
-                own.push(run.own);
-                exit.push(run.exit);
-            }
-        }
-        let (compile, own, exit) = (compile.median(), own.median(), exit.median());
-        let share = 100.0 * own / (own + compile);
-        println!("{recipe:<14} {compile:>11.1} {own:>8.1} {exit:>9.1} {share:>7.1} %");
+        command
+    };
+    println!("wadoo compose, {RUNS} runs each; medians\n");
+    println!("{:<14} {:>11} {:>8} {:>9} {:>8}", "", "compile ms", "own ms", "exit ms", "own %");
+    for recipe in ["hello-02", "hello", "wadoocore"] {
+        share(recipe, &mut command(&build::workspace().join("recipes").join(recipe)));
     }
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let chain = Chain::write(folder.path());
+    let mut command = command(folder.path());
+    share("chain", &mut command);
+    let (parts, bytes) = chain.size();
+    println!("\n`chain` has {parts} parts of {} KB in the middle\n", bytes / parts as u64 / 1000);
+    beside_peers(&chain, &mut command);
+}
+
+/// Prints one row.
+fn share(name: &str, command: &mut Command) {
+    let (mut compile, mut own, mut exit) = (Series::default(), Series::default(), Series::default());
+    for round in 0..=RUNS {
+        let run = compose(command);
+        // The first one makes the key and warms the page cache.
+        if round > 0 {
+            compile.push(run.compile);
+            own.push(run.own);
+            exit.push(run.exit);
+        }
+    }
+    let (compile, own, exit) = (compile.median(), own.median(), exit.median());
+    let share = 100.0 * own / (own + compile);
+    println!("{name:<14} {compile:>11.1} {own:>8.1} {exit:>9.1} {share:>7.1} %");
+}
+
+/// The whole of `wadoo compose`, from its start to its end, and the same of the peers, in turn.
+fn beside_peers(chain: &Chain, wadoo: &mut Command) {
+    if !(has("wac") && has("wasmtime")) {
+        return println!("`wac` and `wasmtime` are not both on the path: nothing to compare with");
+    }
+    let (mut whole, mut link, mut compile) = (Series::default(), Series::default(), Series::default());
+    let mut both = Series::default();
+    for _ in 0..RUNS {
+        whole.push(timed(wadoo));
+        let (linked, compiled) = (timed(&mut chain.wac_compose()), timed(&mut chain.wasmtime_compile()));
+        link.push(linked);
+        compile.push(compiled);
+        both.push(linked + compiled);
+    }
+    println!("{:<40} {:>9}", "`chain`, from start to end", "ms");
+    println!("{:<40} {:>9.1}", "wadoo compose", whole.median());
+    println!("{:<40} {:>9.1}", "wac compose", link.median());
+    println!("{:<40} {:>9.1}", "wasmtime compile", compile.median());
+    println!("\nwadoo compose ÷ (wac compose, wasmtime compile): {:.2}", whole.median() / both.median());
+}
+
+fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok()
+}
+
+fn timed(command: &mut Command) -> Duration {
+    let begin = Instant::now();
+    let status = command.stdout(Stdio::null()).status().expect("it starts");
+    assert!(status.success(), "{command:?} fails");
+    begin.elapsed()
 }
 
 fn compose(command: &mut Command) -> Run {

@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod build;
+pub mod chain;
 pub mod cores;
 pub mod figures;
 pub mod load;
