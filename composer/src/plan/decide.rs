@@ -126,8 +126,12 @@ impl Rules<'_> {
     }
 
     /// Whether a component that has values needs the launcher's own import: for arguments where none are baked, and for
-    /// variables that are left to the device. Of a version that no launcher has, there is nothing to need.
+    /// variables that are left to the device. Of a version that no launcher has, there is nothing to need; what `[policy]`
+    /// denies the part, it has no more of than its values.
     fn needs_launcher(&self, import: &str, interface: InterfaceId) -> bool {
+        if self.recipe.policy_denies(self.part, import).is_some() {
+            return false;
+        }
         let has = |function| baked::has(&self.inputs.types, interface, function);
         let arguments = has(baked::ARGUMENTS) && self.component.values.args.is_none();
         let variables = has(baked::VARIABLES) && self.recipe.grant(self.part, import).is_some();

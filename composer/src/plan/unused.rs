@@ -145,10 +145,13 @@ pub(super) fn policy(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems
                 import: import.clone(),
                 decision: decision.clone(),
             });
-            let own = recipe.components[part].grants.keys().any(|name| name.matches(import));
             !match (entry, decision) {
                 (Entry::Deny, Decision::Deny { pattern: by, policy }) => *policy && *by == text,
-                (Entry::Allow, Decision::Launcher(LauncherReason::Granted)) => !own,
+                // What is not baked is withheld.
+                (Entry::Deny, Decision::Baked { .. }) => recipe.policy_denies(part, import).is_some(),
+                (Entry::Allow, decision) => {
+                    decision.launcher() == Some(LauncherReason::Granted) && recipe.allows(part, import)
+                }
                 _ => false,
             }
         });

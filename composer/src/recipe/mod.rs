@@ -203,16 +203,15 @@ impl Recipe {
     /// The values of `import` for `part`: its own, or those of `[grants]` if it allows them.
     pub fn grant(&self, part: &PartName, import: &str) -> Option<&Grant> {
         let component = self.components.get(part.in_recipe())?;
-        let open = component.values.open.as_ref().filter(|_| import.starts_with("wasi:cli/environment@"));
-        let own = open.map(|open| &open.value).or_else(|| named(&component.grants, import));
-        own.or_else(|| named(&self.grants, import).filter(|_| self.allows(part, import)))
+        let shared = || named(&self.grants, import).filter(|_| self.allows(part, import));
+        own_grant(component, import).or_else(shared)
     }
 
     /// Whether the part may have the values of `[grants]` for the import: its own `allow` has it, or that of `[policy]`,
     /// and it has no values of its own.
     pub fn allows(&self, part: &PartName, import: &str) -> bool {
         let Some(component) = self.components.get(part.in_recipe()) else { return false };
-        named(&component.grants, import).is_none()
+        own_grant(component, import).is_none()
             && [&component.allow, &self.policy.allow].iter().any(|allow| matching(allow, import).is_some())
     }
 
@@ -221,11 +220,10 @@ impl Recipe {
         matching(&self.components.get(part.in_recipe())?.deny, import)
     }
 
-    /// The pattern by which `[policy]` denies the part the import, which its own `allow` and `grants` do not have.
+    /// The pattern by which `[policy]` denies the part the import, which its own `allow`, `grants` and `open` do not have.
     pub fn policy_denies(&self, part: &PartName, import: &str) -> Option<&InterfacePattern> {
         let component = self.components.get(part.in_recipe())?;
-        let lifted =
-            matching(&component.allow, import).is_some() || named(&component.grants, import).is_some();
+        let lifted = matching(&component.allow, import).is_some() || own_grant(component, import).is_some();
         matching(&self.policy.deny, import).filter(|_| !lifted)
     }
 
@@ -233,6 +231,12 @@ impl Recipe {
     pub fn digest(&self) -> Sha256Digest {
         self.source.digest()
     }
+}
+
+/// The values that a part has for an import in its own table: its `open`, or its `grants`.
+fn own_grant<'a>(component: &'a Component, import: &str) -> Option<&'a Grant> {
+    let open = component.values.open.as_ref().filter(|_| import.starts_with("wasi:cli/environment@"));
+    open.map(|open| &open.value).or_else(|| named(&component.grants, import))
 }
 
 /// The first pattern that matches the import.
