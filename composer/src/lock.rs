@@ -23,7 +23,7 @@ pub const MAX_LOCK_SIZE: u64 = 4 << 20;
 /// The one format that this version reads and writes.
 const FORMAT: u32 = 1;
 
-/// Digest and source of every input, by name: `auth`, `auth/check` of a recipe that is a part, `plugin/wit`.
+/// Digest and source of every input, by name: `auth`, `auth/check` of a recipe that is a part, `plugin.world`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lock {
     inputs: BTreeMap<String, Input>,

@@ -191,9 +191,7 @@ fn imports(engine: &Engine, component: &Component) -> BTreeSet<String> {
 
 /// A grant is accepted only where its values are enforced.
 fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
-    let refuse = |import: &str, because| {
-        Err(LinkError::Unenforceable { app: manifest.app.name.clone(), import: import.to_owned(), because })
-    };
+    let refuse = |import: &str, because| Err(unenforceable(manifest, import, because));
     if manifest.parts_with_own_imports().len() > MAX_PARTS {
         let import = manifest.part_imports.keys().next().map_or("", String::as_str);
         return refuse(import, "more parts have values of their own than this launcher can keep apart");
@@ -219,11 +217,13 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
     of_all.chain(of_parts).try_for_each(|part| check_versions(manifest, part))
 }
 
+fn unenforceable(manifest: &Manifest, import: &str, because: &'static str) -> LinkError {
+    LinkError::Unenforceable { app: manifest.app.name.clone(), import: import.to_owned(), because }
+}
+
 /// What a part reaches, or all of them, is known by kind, so one version of an interface must not have less than another.
 fn check_versions(manifest: &Manifest, part: Option<&str>) -> Result<(), LinkError> {
-    let refuse = |import: &str, because| {
-        Err(LinkError::Unenforceable { app: manifest.app.name.clone(), import: import.to_owned(), because })
-    };
+    let refuse = |import: &str, because| Err(unenforceable(manifest, import, because));
     let of_part = |import: &&String| manifest.part_imports.get(*import).map(|own| own.part.as_str()) == part;
     let imports = || manifest.imports.iter().filter(of_part).map(|import| manifest.interface_of(import));
     for (import, grant) in manifest.grants_of(part) {

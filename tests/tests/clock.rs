@@ -1,25 +1,18 @@
 //! The calendar's clock is moved while a launcher runs: time-outs do not notice.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use wadoo_tests::scratch::Scratch;
 use wadoo_tests::server::{Answer, Server};
-use wadoo_tests::tools::skip;
+use wadoo_tests::tools::faketime;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What stands between a process and the system's clock, from Debian's package `faketime`.
-fn library() -> Option<PathBuf> {
-    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten();
-    folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|file| file.exists())
-}
-
 #[test]
 fn time_outs_do_not_follow_the_calendar() {
-    let Some(library) = library() else { return skip("`faketime` is not installed") };
+    let Some(library) = faketime() else { return };
     let scratch = Scratch::new();
     let artifact = scratch.compose(&scratch.recipe("hostile-02", "", "[limits]\ntimeout = \"3s\"\n"));
     let clock = scratch.write("clock", "+0");

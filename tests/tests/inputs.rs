@@ -122,7 +122,7 @@ fn a_core_module_of_a_world_in_wit_answers_requests() {
     assert_eq!(server.stop().code, 0);
 
     let manifest = manifest(&scratch, "out/shop.cwasm");
-    assert_eq!(inputs(&manifest), ["handler", "handler/adapter", "handler/wit"]);
+    assert_eq!(inputs(&manifest), ["handler", "handler.world", "handler/adapter"]);
     let adapter = manifest["inputs"]["handler/adapter"]["source"].as_str().expect("a source");
     assert!(adapter.starts_with("wasi_snapshot_preview1.proxy.wasm of wasmtime "), "{adapter}");
     // What the documentation says of the digest of a folder.
@@ -131,7 +131,7 @@ fn a_core_module_of_a_world_in_wit_answers_requests() {
         std::process::Command::new("sh").args(["-c", command]).current_dir(scratch.path("")).output();
     let sum = String::from_utf8(output.expect("a shell").stdout).expect("text");
     let digest = format!("sha256:{}", sum.split(' ').next().expect("a sum"));
-    assert_eq!(manifest["inputs"]["handler/wit"]["digest"], digest);
+    assert_eq!(manifest["inputs"]["handler.world"]["digest"], digest);
 }
 
 #[test]
@@ -260,12 +260,12 @@ fn the_worlds_of_the_application_and_of_parts_are_locked() {
     assert_eq!(locked(&scratch).code, 0);
     let finished = run(scratch.wadoo().args(["compose", "recipe.toml", "--locked"]));
     assert_eq!(finished.code, 0, "{}", finished.stderr);
-    assert_eq!(inputs(&manifest(&scratch, "shop.cwasm")), ["app.wit", "guest", "guest/wit"]);
+    assert_eq!(inputs(&manifest(&scratch, "shop.cwasm")), ["app.wit", "guest", "guest.world"]);
 
     scratch.write("wit/more.wit", "interface more {}\n");
     let drifted = locked(&scratch);
     assert_eq!(drifted.code, 1);
-    for name in ["`app.wit` (wit) found", "`guest/wit` (wit) found"] {
+    for name in ["`app.wit` (wit) found", "`guest.world` (wit) found"] {
         assert!(drifted.stderr.contains(name), "{}", drifted.stderr);
     }
 }

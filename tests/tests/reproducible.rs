@@ -6,6 +6,7 @@ use std::process::Command;
 
 use wadoo_tests::binaries::{isolated, wadoo, workspace};
 use wadoo_tests::scratch::{Scratch, run};
+use wadoo_tests::tools::faketime;
 
 /// Composes a copy of `recipes/wadoocore` in a folder of its own.
 fn compose(scratch: &Scratch, folder: &str, key: &Path, change: impl FnOnce(&mut Command)) -> Vec<u8> {
@@ -62,4 +63,17 @@ fn folder_time_zone_locale_threads_and_umask_do_not_matter() {
         *command = shell;
     });
     assert!(first == third, "the umask changes the artifact");
+}
+
+#[test]
+fn the_date_does_not_matter() {
+    let Some(library) = faketime() else { return };
+    let scratch = Scratch::new();
+    let key = scratch.path("signing.pem");
+    assert_eq!(run(scratch.wadoo().args(["key", "new"]).arg(&key)).code, 0);
+    let now = compose(&scratch, "now", &key, |_| {});
+    let later = compose(&scratch, "later", &key, |command| {
+        command.env("LD_PRELOAD", library).env("FAKETIME", "+3650d");
+    });
+    assert!(now == later, "the date changes the artifact");
 }

@@ -103,8 +103,9 @@ impl Gathered {
         for (name, material) in &self.parts {
             let name_in_all = format!("{prefix}{name}");
             let component = &self.recipe.components[name];
+            // Not behind a slash, where a part of a recipe could be called the same.
             if let (Some(wit), Some(world)) = (self.wits.get(name), &component.world) {
-                add(accounts, format!("{name_in_all}/wit"), wit.digest(), &world.path.value);
+                add(accounts, format!("{name_in_all}.world"), wit.digest(), &world.path.value);
             }
             match (material, &component.input) {
                 (Material::Component(digest), Input::Component(path))

@@ -66,6 +66,9 @@ fn entries(
     for (name, value) in table.entries {
         let what = format!("{} in `{key}`", quoted(name.get_ref()));
         let named = check_name(key, name, problems);
+        if named.is_none() {
+            problems.hide(value.span());
+        }
         match (named, text(&what, value, problems)) {
             (Some(()), Some(text)) => {
                 let place = Place { what, key: name.get_ref(), span: name.span(), value: value.span() };
@@ -111,8 +114,13 @@ fn text<'t>(what: &str, value: &'t Node<DeValue<'t>>, problems: &mut Problems<'_
                 .because("the part gets a text, whatever it means")
                 .hint("put the value in quotes")
         }
-        other => return problems.wrong_type(what, other, "a string", &value.span()),
+        other => {
+            problems.hide(value.span());
+            return problems.wrong_type(what, other, "a string", &value.span());
+        }
     };
+    // It may be a secret all the same.
+    problems.hide(value.span());
     problems.add(&value.span(), report);
     None
 }
