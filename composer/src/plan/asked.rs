@@ -14,7 +14,15 @@ pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems:
         let Some(decisions) = wiring.get(part) else { continue };
         for (import, decision) in decisions {
             let is_asked = asked.iter().any(|name| track(name) == track(import));
-            if is_asked && *decision == Decision::Launcher(LauncherReason::BaseSet) {
+            let has_nothing = match decision {
+                Decision::Launcher(reason) => *reason == LauncherReason::BaseSet,
+                // Arguments alone answer nobody who asks for variables.
+                Decision::Baked { rest, .. } => {
+                    *rest != Some(LauncherReason::Granted) && recipe.components[part].values.env.is_none()
+                }
+                _ => false,
+            };
+            if is_asked && has_nothing {
                 let problem = PlanError::NotGranted { part: part.clone(), import: import.clone() };
                 problems.push((Some(recipe.components[part].span.clone()), problem));
             }

@@ -99,6 +99,20 @@ pub(super) fn differences(types: &Types, source: Source, interface: InterfaceId)
 pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (part, component) in &recipe.components {
         idle(part, component, inputs, problems);
+        if let (Some(open), Some(decisions)) = (&component.values.open, wiring.get(part)) {
+            let of_variables = |import: &str| {
+                Source::of(import) == Some(Source::Environment)
+                    && matches!(inputs.world(part).imports.get(import),
+                        Some(ItemKind::Instance(interface)) if has(&inputs.types, *interface, VARIABLES))
+            };
+            let mut asking = decisions.iter().filter(|(import, _)| of_variables(import)).peekable();
+            let unheard = asking.peek().is_some();
+            if unheard && asking.all(|(_, decision)| decision.launcher() != Some(LauncherReason::Granted)) {
+                let what = "`get-environment` in a version that a launcher provides";
+                let problem = PlanError::IdleValues { part: part.clone(), key: "open", what };
+                problems.push((Some(open.span.clone()), problem));
+            }
+        }
         let Some(env) = &component.values.env else { continue };
         let twice = wiring.get(part).into_iter().flatten().find_map(|(import, decision)| {
             let Decision::Baked { rest: Some(LauncherReason::Granted), .. } = decision else { return None };
