@@ -1,25 +1,26 @@
 //! Who is connected: how many, from where, and who may be asked to leave.
 //!
-//! Owns the numbers of connections and what each is doing, as far as limits need to know. Where there is no room
-//! for one more, connections without a running request are closed, the least useful first: those that were never
+//! Owns the numbers of connections; what each is doing is its [`Seat`]'s. Where there is no room for one more, connections without a running request are closed, the least useful first: those that were never
 //! used, then those that have been idle for longest. Of equally useful ones, those go first whose address has most of
 //! them. So nobody keeps others out by holding connections open, or by opening them faster than others can speak.
 //!
-//! Invariants: no connection with a running request is closed for want of room; every connection that is open
-//! has a [`Seat`], and gives it back when it ends in any way.
+//! Invariants: no connection with a running request is chosen to make room; every connection that is open has a
+//! [`Seat`], and gives it back when it ends in any way; an address is known as long as one of its seats is there, so
+//! that its requests are counted together.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use crate::limits::ConnectionLimits;
 use crate::log;
+use crate::seat::Seat;
 
 /// Where there is no room, this part of the connections is closed at once: finding them takes a look at all.
 const PART: u32 = 64;
@@ -29,10 +30,6 @@ const ROOM_PAUSE: Duration = Duration::from_millis(20);
 
 /// The log says at most once in this time that connections were closed for want of room.
 const TELL_PAUSE: Duration = Duration::from_secs(60);
-
-/// Requests that one connection may give up before their end. Beyond it, a client that gives up more than it
-/// lets finish is only making work (rapid reset).
-pub(crate) const MAX_GIVEN_UP: u32 = 100;
 
 /// The clients of a server.
 pub(crate) struct Clients {
@@ -46,6 +43,7 @@ pub(crate) struct Clients {
 #[derive(Default)]
 struct Table {
     next: u64,
+    /// Those that were not asked to leave.
     seats: HashMap<u64, Arc<Seat>>,
     addresses: HashMap<IpAddr, Address>,
     told: Option<Instant>,
@@ -54,7 +52,10 @@ struct Table {
 /// What the connections of one address have together.
 #[derive(Default)]
 struct Address {
+    /// Those that were not asked to leave.
     connections: u32,
+    /// All of them: one that was asked to leave may begin a last request.
+    seats: u32,
     requests: Arc<AtomicU32>,
 }
 
@@ -118,6 +119,7 @@ impl Clients {
             }
             let there = table.addresses.entry(address).or_default();
             there.connections += 1;
+            there.seats += 1;
             requests = Some((Arc::clone(&there.requests), self.most_requests));
         }
         let number = table.next;
@@ -165,26 +167,33 @@ impl Table {
             idle.truncate(many);
         }
         for idle in &idle {
-            if let Some(seat) = self.remove(idle.number) {
+            if let Some(seat) = self.release(idle.number) {
                 seat.close();
             }
         }
         idle.len()
     }
 
-    /// Gives a seat back, once.
-    fn remove(&mut self, number: u64) -> Option<Arc<Seat>> {
+    /// Stops counting a connection against what there is room for; `None` if that was done before.
+    fn release(&mut self, number: u64) -> Option<Arc<Seat>> {
         let seat = self.seats.remove(&number)?;
-        if let Some(address) = seat.address
+        if let Some(there) = seat.address.and_then(|address| self.addresses.get_mut(&address)) {
+            there.connections -= 1;
+        }
+        Some(seat)
+    }
+
+    /// Takes a seat back, once.
+    fn remove(&mut self, number: u64, address: Option<IpAddr>) {
+        self.release(number);
+        if let Some(address) = address
             && let Some(there) = self.addresses.get_mut(&address)
         {
-            there.connections -= 1;
-            // A connection that was closed for want of room has no request running.
-            if there.connections == 0 {
+            there.seats -= 1;
+            if there.seats == 0 {
                 self.addresses.remove(&address);
             }
         }
-        Some(seat)
     }
 
     fn tell(&mut self, message: std::fmt::Arguments<'_>) {
@@ -218,184 +227,14 @@ pub(crate) struct Seated {
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        self.clients.lock().remove(self.number);
-    }
-}
-
-/// What one connection is doing.
-pub(crate) struct Seat {
-    address: Option<IpAddr>,
-    /// The requests of its address that are running, and how many may.
-    requests: Option<(Arc<AtomicU32>, u32)>,
-    state: Mutex<State>,
-    closed: Notify,
-}
-
-struct State {
-    /// Since when it does what it does.
-    since: Instant,
-    running: u32,
-    /// Requests that began.
-    begun: u32,
-    given_up: u32,
-    /// Something is to be written, and the client takes nothing at the moment.
-    unwritten: bool,
-    /// Bytes of a head have come, and the head is not whole yet.
-    head: bool,
-}
-
-impl State {
-    fn is_busy(&self) -> bool {
-        self.running > 0 || self.unwritten
-    }
-
-    fn gave_up(&self) -> bool {
-        let finished = self.begun.saturating_sub(self.given_up);
-        self.given_up > MAX_GIVEN_UP && self.given_up > finished
-    }
-}
-
-impl Seat {
-    fn new(address: Option<IpAddr>, requests: Option<(Arc<AtomicU32>, u32)>) -> Self {
-        let state =
-            State { since: Instant::now(), running: 0, begun: 0, given_up: 0, unwritten: false, head: false };
-        Self { address, requests, state: Mutex::new(state), closed: Notify::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close(&self) {
-        self.closed.notify_one();
-    }
-
-    /// Resolves when this connection is to end.
-    pub(crate) async fn closed(&self) {
-        self.closed.notified().await;
-    }
-
-    /// Whether requests were made, and since when there is none; `None` while one is running.
-    fn idle(&self) -> Option<(bool, Instant)> {
-        let state = self.lock();
-        (!state.is_busy()).then_some((state.begun > 0, state.since))
-    }
-
-    /// Bytes have come, which can only be those of a head.
-    pub(crate) fn heard(&self) {
-        let mut state = self.lock();
-        if state.running == 0 && !state.head {
-            state.head = true;
-            state.since = Instant::now();
-        }
-    }
-
-    /// Whether something is to be written that the client does not take at the moment.
-    pub(crate) fn unwritten(&self, unwritten: bool) {
-        self.lock().unwritten = unwritten;
-    }
-
-    /// A piece of a response was written: its request may have ended before.
-    pub(crate) fn responded(&self) {
-        let mut state = self.lock();
-        // A head that is being read has a time of its own.
-        if state.running == 0 && !state.head {
-            state.since = Instant::now();
-        }
-    }
-
-    /// A head has come whole. The request runs as long as what is returned is kept.
-    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
-        let mut state = self.lock();
-        state.running += 1;
-        state.begun = state.begun.saturating_add(1);
-        state.head = false;
-        if let Some((running, _)) = &self.requests {
-            running.fetch_add(1, Ordering::Relaxed);
-        }
-        Busy { seat: Arc::clone(self), finished: false }
-    }
-
-    /// How many requests of this address may run, if more are running, those that have begun here included.
-    pub(crate) fn crowded(&self) -> Option<u32> {
-        let (running, most) = self.requests.as_ref()?;
-        (running.load(Ordering::Relaxed) > *most).then_some(*most)
-    }
-
-    pub(crate) fn is_unused(&self) -> bool {
-        self.lock().begun == 0
-    }
-
-    /// Whether no request has been running, and nothing was written, for so long.
-    pub(crate) fn is_quiet(&self, long: Duration) -> bool {
-        self.idle().is_some_and(|(_, since)| since.elapsed() >= long)
-    }
-
-    /// Whether the client gave up more requests than a client may.
-    pub(crate) fn gave_up(&self) -> bool {
-        self.lock().gave_up()
-    }
-
-    /// When this connection has done nothing for too long; `None` while a request is running, or the client is slow to
-    /// take a response.
-    pub(crate) fn deadline(&self, limits: &ConnectionLimits) -> Option<(Instant, Waiting)> {
-        let state = self.lock();
-        if state.is_busy() {
-            return None;
-        }
-        let (longest, waiting) = match (state.head, state.begun) {
-            (true, _) => (limits.head_timeout, Waiting::Head),
-            (false, 0) => (limits.head_timeout, Waiting::Anything),
-            (false, _) => (limits.idle_timeout, Waiting::Anything),
-        };
-        Some((state.since + longest, waiting))
-    }
-}
-
-/// What a connection without a running request waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// The rest of a head.
-    Head,
-    /// Anything at all.
-    Anything,
-}
-
-/// A request that is running.
-pub(crate) struct Busy {
-    seat: Arc<Seat>,
-    finished: bool,
-}
-
-impl Busy {
-    /// The client got all of its response.
-    pub(crate) fn finish(&mut self) {
-        self.finished = true;
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        if let Some((running, _)) = &self.seat.requests {
-            running.fetch_sub(1, Ordering::Relaxed);
-        }
-        let mut state = self.seat.lock();
-        state.running -= 1;
-        if state.running == 0 {
-            state.since = Instant::now();
-        }
-        if !self.finished {
-            state.given_up += 1;
-            if state.gave_up() {
-                self.seat.close();
-            }
-        }
+        self.clients.lock().remove(self.number, self.seat.address);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seat::MAX_GIVEN_UP;
 
     fn clients(connections: u32, per_address: u32) -> Arc<Clients> {
         let limits = ConnectionLimits {
@@ -470,6 +309,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_request_that_begins_while_its_connection_is_asked_to_leave_counts_for_its_address() {
+        let limits = ConnectionLimits { requests_per_address: 1, ..ConnectionLimits::default() };
+        let clients = Clients::new(&limits);
+        let leaving = seat(&clients, "10.0.0.1").await.unwrap();
+        assert_eq!(clients.make_room(1, "test"), 1);
+        let last = leaving.seat.begin();
+        assert_eq!(leaving.seat.crowded(), None);
+        let next = seat(&clients, "10.0.0.1").await.unwrap();
+        let refused = next.seat.begin();
+        assert_eq!(next.seat.crowded(), Some(1));
+        drop((last, leaving));
+        assert_eq!(next.seat.crowded(), None);
+        drop((refused, next));
+        assert!(clients.lock().addresses.is_empty() && clients.lock().seats.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_only_gives_up_is_told_to_leave() {
         let clients = clients(1, 1);
         let fair = seat(&clients, "10.0.0.1").await.unwrap();
@@ -483,28 +339,6 @@ mod tests {
             drop(fair.seat.begin());
         }
         assert!(is_closed(&fair).await);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_deadline_counts_from_the_first_byte_of_a_head_or_from_the_last_response() {
-        let limits = ConnectionLimits::default();
-        let seat = Arc::new(Seat::new(None, None));
-        let begin = Instant::now();
-        assert_eq!(seat.deadline(&limits), Some((begin + limits.head_timeout, Waiting::Anything)));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        seat.heard();
-        tokio::time::advance(Duration::from_secs(1)).await;
-        seat.heard();
-        let expected = begin + Duration::from_secs(1) + limits.head_timeout;
-        assert_eq!(seat.deadline(&limits), Some((expected, Waiting::Head)));
-        let running = seat.begin();
-        assert_eq!(seat.deadline(&limits), None);
-        drop(running);
-        let after_the_last = || Some((Instant::now() + limits.idle_timeout, Waiting::Anything));
-        assert_eq!(seat.deadline(&limits), after_the_last());
-        tokio::time::advance(Duration::from_secs(1)).await;
-        seat.responded();
-        assert_eq!(seat.deadline(&limits), after_the_last());
     }
 
     #[tokio::test(start_paused = true)]

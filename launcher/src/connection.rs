@@ -8,33 +8,30 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::FutureExt as _;
-use http::header::{COOKIE, HOST};
-use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response, StatusCode, Uri, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use wasmtime_wasi_http::Error;
 
-use crate::clients::{Busy, Seat, Seated, Waiting};
+use crate::clients::Seated;
 use crate::exchange::{self, ResponseBody};
 use crate::frames::Frames;
 use crate::limits::ConnectionLimits;
 use crate::problem::Problem;
+use crate::seat::{Seat, Waiting};
+use crate::sending::{Counted, Sending, TICK};
 use crate::server::{Alive, Phase, Switch};
 use crate::socket::{ClientIo, Socket, Stream, Watched};
+use crate::target;
 use crate::tls::Tls;
 
 /// What is read of a head beyond the application's limit before hyper gives up, so that the refusal can say more
@@ -46,6 +43,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How the two protocols are named in a TLS handshake (ALPN), the better one first.
 pub(crate) const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Fields that hyper takes of a head of HTTP/1.1 without asking for memory.
+const HYPER_FIELDS: usize = 100;
 
 /// HTTP/2: bytes of one request's body that wait for the guest.
 const STREAM_WINDOW: u32 = 128 << 10;
@@ -64,9 +64,6 @@ const MAX_PENDING_RESETS: usize = 20;
 
 /// HTTP/2: streams that this side had to reset for the client's mistakes, in all.
 const MAX_ERROR_RESETS: usize = 100;
-
-/// HTTP/2: how often a connection is looked at.
-const TICK: Duration = Duration::from_secs(1);
 
 /// HTTP/2: a connection that is to end does so when nothing runs on it, and nothing was sent for so long: until then the
 /// client may still answer the announcement of its end, or make room for the rest of a response. Requests that come
@@ -143,6 +140,22 @@ async fn preface(socket: &Socket) -> Protocol {
     }
 }
 
+/// HTTP/2 with its limits.
+fn http2(limits: &ConnectionLimits, request_headers: u32) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(request_headers.saturating_add(HEAD_SLACK))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS);
+    builder
+}
+
 /// When a request has its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
@@ -193,7 +206,7 @@ impl Connection {
             let order = if began.swap(true, Ordering::Relaxed) { Order::Behind } else { Order::AtOnce };
             let answer = self.answer(secure, order, request);
             // Not an async block, which would hold the answer's future twice.
-            answer.map(|response| Ok::<_, Infallible>(response.map(|body| Counted { body, _busy: busy })))
+            answer.map(|response| Ok::<_, Infallible>(response.map(|body| Counted::new(body, busy))))
         });
         let mut connection = builder.serve_connection(io, service);
         let mut gone = pin!(self.socket.gone(secure));
@@ -232,17 +245,7 @@ impl Connection {
         let app = switch.current();
         let frames = Some(Frames::after(PREFACE.len(), std::time::Instant::now()));
         let io = ClientIo::new(stream, app.body_timeout(), Arc::clone(&self.seat), frames);
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.streams)
-            .max_header_list_size(app.limits().request_headers.saturating_add(HEAD_SLACK))
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_frame_size(MAX_FRAME)
-            .max_send_buf_size(SEND_BUFFER)
-            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-            .max_local_error_reset_streams(MAX_ERROR_RESETS);
+        let builder = http2(limits, app.limits().request_headers);
         drop(app);
 
         let sending = Sending::default();
@@ -318,8 +321,8 @@ impl Connection {
         let Common { switch, alive, limits, .. } = &self.common;
         let crowded = self.seat.crowded().map_or(Ok(()), |most| Err(Problem::Crowded(most)));
         let settled = if order == Order::Never { Err(Problem::Leaving) } else { crowded }
-            .and_then(|()| check(limits, &request))
-            .and_then(|()| settle(&mut request, secure));
+            .and_then(|()| target::check(limits, &request))
+            .and_then(|()| target::settle(&mut request, secure));
         let (app, alive, socket) = (switch.current(), alive.clone(), Arc::clone(&self.socket));
         exchange::answer(app, alive, request, settled, order == Order::Behind, move || socket.local())
     }
@@ -334,215 +337,6 @@ impl Connection {
             Some((deadline, waiting)) if deadline <= now => Ok(waiting),
             Some((deadline, _)) => Err(deadline.min(soon)),
             None => Err(soon),
-        }
-    }
-}
-
-/// Fields that hyper takes of a head of HTTP/1.1 without asking for memory.
-const HYPER_FIELDS: usize = 100;
-
-/// What can be refused for every application alike.
-fn check<B>(limits: &ConnectionLimits, request: &Request<B>) -> Result<(), Problem> {
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    if target > limits.uri as usize {
-        return Err(Problem::UriTooLong(limits.uri));
-    }
-    // HTTP/2 clients send one cookie in many fields, which are one field (RFC 9113, 8.2.3).
-    let headers = request.headers();
-    let cookies = headers.get_all(COOKIE).iter().count();
-    if headers.len() - cookies.saturating_sub(1) > limits.head_fields as usize {
-        return Err(Problem::TooManyFields(limits.head_fields));
-    }
-    Ok(())
-}
-
-/// Makes requests of both protocols the same: the host is in the host field, and the scheme, where the target
-/// has one, is the listener's and not the client's opinion.
-fn settle<B>(request: &mut Request<B>, secure: bool) -> Result<(), Problem> {
-    if request.method() == Method::CONNECT {
-        return Ok(());
-    }
-    let version = request.version();
-    if let Some(authority) = request.uri().authority() {
-        let authority = authority.as_str().to_owned();
-        let mut hosts = request.headers().get_all(HOST).iter();
-        match (hosts.next(), hosts.next()) {
-            // HTTP/1.1 asks for both.
-            (None, _) if version == Version::HTTP_11 => return Err(Problem::BadHost),
-            (None, _) => {
-                let host = authority.try_into().map_err(|_| Problem::BadHost)?;
-                request.headers_mut().insert(HOST, host);
-            }
-            (Some(host), None) if host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => {}
-            // Two readers could each believe another one.
-            _ => return Err(Problem::BadHost),
-        }
-    }
-    if version == Version::HTTP_2 || secure || request.uri().scheme().is_some() {
-        complete_target(request, if secure { Scheme::HTTPS } else { Scheme::HTTP });
-    }
-    Ok(())
-}
-
-/// Gives the target of a request a scheme, and the authority of its host field where it has none itself.
-pub(crate) fn complete_target<B>(request: &mut Request<B>, scheme: Scheme) {
-    let host = request.headers().get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let mut parts = request.uri().clone().into_parts();
-    parts.scheme = Some(scheme);
-    parts.authority = parts.authority.or(host);
-    // Without an authority there is no scheme either: HTTP/1.0, or a host that is refused later.
-    if let Ok(uri) = Uri::from_parts(parts) {
-        *request.uri_mut() = uri;
-    }
-}
-
-/// The body of a response of HTTP/1.1: while it is there, the connection is not idle.
-struct Counted {
-    body: ResponseBody,
-    _busy: Busy,
-}
-
-impl Body for Counted {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The responses that an HTTP/2 connection is sending. Where the client has no room for what a body gave, hyper asks it
-/// for no more, and a client that never makes room would keep the guest for ever: here somebody else counts.
-#[derive(Clone, Default)]
-struct Sending(Arc<Mutex<Vec<Weak<Mutex<Held>>>>>);
-
-/// A response's body, and since when nobody asked for more of it.
-struct Held {
-    /// Gone when it is finished, or was taken from a client that does not take it.
-    body: Option<(ResponseBody, Busy)>,
-    handed: Option<Instant>,
-    longest: Duration,
-}
-
-impl Sending {
-    fn take(
-        &self,
-        response: Response<ResponseBody>,
-        head: bool,
-        mut busy: Busy,
-        longest: Duration,
-    ) -> Response<HeldBody> {
-        // hyper does not ask a body for what it says it does not have.
-        let bodiless = head
-            || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-            || response.body().is_end_stream();
-        if bodiless {
-            busy.finish();
-        }
-        response.map(|body| {
-            let held = Held { body: Some((body, busy)), handed: Some(Instant::now()), longest };
-            let held = Arc::new(Mutex::new(held));
-            let mut list = lock(&self.0);
-            list.retain(|held| held.strong_count() > 0);
-            list.push(Arc::downgrade(&held));
-            HeldBody { held, bodiless }
-        })
-    }
-
-    /// Ends the guests whose responses nobody takes, and says when to look again.
-    fn end_stalled(&self) -> Duration {
-        let mut next = TICK;
-        for held in lock(&self.0).iter().filter_map(Weak::upgrade) {
-            let mut held = lock(&held);
-            next = next.min(held.longest);
-            if held.handed.is_some_and(|handed| handed.elapsed() >= held.longest) {
-                held.body = None;
-            }
-        }
-        next
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The body of a response of HTTP/2.
-struct HeldBody {
-    held: Arc<Mutex<Held>>,
-    /// The response has no body, by its nature or in fact. hyper leaves that to whoever makes it.
-    bodiless: bool,
-}
-
-impl Body for HeldBody {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let mut held = lock(&self.held);
-        let Some((body, busy)) = &mut held.body else {
-            return Poll::Ready(Some(Err(Error::ConnectionWriteTimeout)));
-        };
-        let poll = Pin::new(&mut *body).poll_frame(context);
-        if matches!(poll, Poll::Ready(None)) || body.is_end_stream() {
-            busy.finish();
-        }
-        held.handed = matches!(poll, Poll::Ready(Some(Ok(_)))).then(Instant::now);
-        poll
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.bodiless || lock(&self.held).body.as_ref().is_some_and(|(body, _)| body.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        lock(&self.held).body.as_ref().map(|(body, _)| body.size_hint()).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settled(version: Version, target: &str, host: Option<&str>) -> Result<Request<()>, Problem> {
-        let mut request = Request::get(target).version(version).body(()).unwrap();
-        request.headers_mut().extend(host.map(|host| (HOST, host.parse().unwrap())));
-        settle(&mut request, false).map(|()| request)
-    }
-
-    #[test]
-    fn the_scheme_is_the_listeners_whatever_the_client_says() {
-        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
-            let request = settled(version, "https://shop/x", Some("shop")).unwrap();
-            assert_eq!(request.uri(), "http://shop/x", "{version:?}");
-        }
-        assert_eq!(settled(Version::HTTP_11, "/x", Some("shop")).unwrap().uri(), "/x");
-    }
-
-    #[test]
-    fn a_request_is_for_one_host() {
-        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
-            let refused = settled(version, "http://evil/x", Some("shop")).err();
-            assert_eq!(refused, Some(Problem::BadHost), "{version:?}");
-            assert!(settled(version, "http://SHOP/x", Some("shop")).is_ok(), "{version:?}");
-        }
-        assert_eq!(settled(Version::HTTP_11, "http://shop/x", None).err(), Some(Problem::BadHost));
-        for version in [Version::HTTP_10, Version::HTTP_2] {
-            assert_eq!(settled(version, "http://shop/x", None).unwrap().headers()[HOST], "shop");
         }
     }
 }

@@ -31,12 +31,12 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::app::App;
 use crate::body::{Breach, BreachCell, Pause, RequestBody};
-use crate::connection;
 use crate::guest::{self, Answer, Call, Guest};
 use crate::log::{Event, Kind};
 use crate::problem::{Problem, seconds};
 use crate::request_id::RequestId;
 use crate::server::Alive;
+use crate::target;
 use crate::title::Title;
 
 /// Turns that what was made of a response has to be written out when the rest of it fails.
@@ -90,7 +90,7 @@ async fn handle(
     check_head(&app, &request).inspect_err(|&problem| title.limited(problem))?;
     check_host(&mut request, local)?;
     if app.asks_for_target() && request.uri().scheme().is_none() {
-        connection::complete_target(&mut request, Scheme::HTTP);
+        target::complete_target(&mut request, Scheme::HTTP);
     }
     let slot = app.admit().await.ok_or(Problem::Busy).inspect_err(|&problem| title.limited(problem))?;
 

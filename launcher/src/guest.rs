@@ -244,3 +244,18 @@ fn error_code(error: &wasmtime::Error) -> Option<wasmtime_wasi_http::Error> {
     let of_03 = error.downcast_ref::<wasmtime_wasi_http::p3::bindings::http::types::ErrorCode>();
     of_02.cloned().map(Into::into).or_else(|| of_03.cloned().map(Into::into))
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_that_a_guest_made_up_is_clipped() {
+        let error = wasmtime::Error::from(ErrorCode::InternalError(Some("x".repeat(10 * MAX_REASON))));
+        let because = Failure::of(&error).because;
+        assert!(because.starts_with("it answered with an error code: "), "{because}");
+        assert!(because.ends_with('x') && because.len() < 2 * MAX_REASON, "{} bytes", because.len());
+    }
+}

@@ -73,11 +73,17 @@ pub mod reach;
 #[cfg(feature = "serve")]
 mod request_id;
 #[cfg(feature = "serve")]
+mod seat;
+#[cfg(feature = "serve")]
+mod sending;
+#[cfg(feature = "serve")]
 pub mod server;
 #[cfg(feature = "serve")]
 mod shared;
 #[cfg(feature = "serve")]
 mod socket;
+#[cfg(feature = "serve")]
+mod target;
 #[cfg(feature = "serve")]
 mod ticker;
 #[cfg(feature = "serve")]

@@ -9,6 +9,7 @@
 mod budget;
 mod event;
 mod queue;
+mod trap;
 
 use std::fmt;
 use std::io;
@@ -21,10 +22,11 @@ use rustix::io::Errno;
 use serde::Serialize;
 use wadoo_signing::report::Report;
 
-pub(crate) use event::{CalledFrom, MAX_NAME, Printed, TrapPlace, clip};
 pub use event::{Event, Format, Kind, Ready};
+pub(crate) use event::{Printed, clip};
 use queue::{Class, Queue};
 pub use queue::{LINE_BYTES, QUEUE_BYTES};
+pub(crate) use trap::{CalledFrom, MAX_NAME, TrapPlace};
 
 /// Prefix of every line of text that the launcher itself says.
 pub const PREFIX: &str = "launcher: ";

@@ -81,6 +81,19 @@ struct State {
     idle_since: Instant,
 }
 
+impl State {
+    fn has_room(&self, limits: &Concurrent) -> bool {
+        !self.retired && self.running < limits.at_once
+    }
+
+    /// Counts one more request. The instance may have been retired since it was chosen, on another thread.
+    fn enter(&mut self, limits: &Concurrent) {
+        self.running += 1;
+        self.served += 1;
+        self.retired |= self.served >= limits.lifetime.requests;
+    }
+}
+
 /// A request on its way into an instance: the instance takes what is in it, or its exchange takes it back.
 #[derive(Clone)]
 struct Job(Arc<Mutex<Option<Begin>>>);
@@ -168,10 +181,7 @@ impl Shared {
     fn enter(&self, app: &Arc<App>, call: Call, held: (Slot, Alive)) -> (Stay, Done) {
         let mut instances = self.living();
         let here = thread::current().id();
-        let has_room = |place: &&Arc<Place>| {
-            let state = place.state();
-            !state.retired && state.running < self.limits.at_once
-        };
+        let has_room = |place: &&Arc<Place>| place.state().has_room(&self.limits);
         // Where there are as many as the pool has room for, one of another thread or one that is busy does as well.
         let full = instances.len() >= app.limits().concurrency as usize;
         let anywhere =
@@ -186,12 +196,7 @@ impl Shared {
                 place
             }
         };
-        let mut state = place.state();
-        state.running += 1;
-        state.served += 1;
-        // It may have been retired in the meantime, on another thread.
-        state.retired |= state.served >= self.limits.lifetime.requests;
-        drop(state);
+        place.state().enter(&self.limits);
         Stay::begin(place, call, held)
     }
 
@@ -470,5 +475,31 @@ impl Drop for Unfinished {
             // Nobody waits for it any more when its client is gone.
             let _ = done.send(Err(left));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wadoo_signing::manifest::Lifetime;
+
+    use super::*;
+
+    #[test]
+    fn an_instance_takes_its_requests_and_no_more_and_stays_retired() {
+        let limits = Concurrent { at_once: 2, lifetime: Lifetime { requests: 3, idle_ms: 1000 } };
+        let mut state = State { running: 0, served: 0, retired: false, idle_since: Instant::now() };
+        state.enter(&limits);
+        assert!(state.has_room(&limits));
+        state.enter(&limits);
+        assert!(!state.has_room(&limits), "two at once");
+        state.running = 0;
+        assert!(state.has_room(&limits));
+        state.enter(&limits);
+        assert!(state.retired && !state.has_room(&limits), "the third is the last");
+
+        // One of its requests was given up after another had chosen it.
+        let mut state = State { running: 1, served: 1, retired: true, idle_since: Instant::now() };
+        state.enter(&limits);
+        assert!(state.retired && !state.has_room(&limits));
     }
 }

@@ -21,8 +21,8 @@ use tokio::time::sleep;
 use tokio_rustls::server::TlsStream;
 
 use crate::body::Pause;
-use crate::clients::Seat;
 use crate::frames::Frames;
+use crate::seat::Seat;
 
 /// Pause before the socket is looked at again while bytes that nobody reads yet hide whether the client is
 /// still there.

@@ -1,7 +1,7 @@
 //! One thing that is said, and its two renderings: a line of text, or one of JSON.
 //!
-//! Owns the keys of both, which `docs/operations.md` lists. Deliberately absent: where lines go and how many may
-//! (see `queue` and `budget`).
+//! Owns the keys of both, which `docs/operations.md` lists; those of a trap are in `trap`. Deliberately absent: where
+//! lines go and how many may (see `queue` and `budget`).
 //!
 //! Invariant: whatever a client or a guest put into a field, an event is one line (a report in text is several, each
 //! with its own beginning), and in JSON one object: what could end, reorder or hide a line is escaped.
@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 use wadoo_signing::report::{Printable, Report, is_unprintable};
 
+use super::trap::TrapPlace;
 use super::{PREFIX, Stream};
-use crate::lines::SourcePlace;
 use crate::request_id::RequestId;
 
 /// How the log is written.
@@ -144,53 +144,9 @@ pub(crate) struct Printed {
 /// Bytes of a request's method that a line shows. Clients may make up longer ones.
 const MAX_METHOD: usize = 32;
 
-/// Bytes of a part's and of a function's name that a line shows.
-pub(crate) const MAX_NAME: usize = 1024;
-
 /// The beginning of `text`, at most `most` bytes.
 pub(crate) fn clip(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
-}
-
-/// Where a guest trapped, as far as that is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct TrapPlace {
-    /// The part by its name in the recipe.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) part: Option<String>,
-    /// The function by its name, or its number in its module.
-    pub(crate) function: String,
-    /// Where the instruction stands: in the bytes of the composed component.
-    pub(crate) offset: u64,
-    /// The line of the source that the instruction was compiled from.
-    #[serde(flatten)]
-    pub(crate) source: Option<SourcePlace>,
-    /// Where it was called, if it is code of the standard library.
-    #[serde(flatten)]
-    pub(crate) from: Option<CalledFrom>,
-    /// This is where the code was called that trapped; its own place is not known.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) caller: bool,
-}
-
-/// The nearest call in code of the guest's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct CalledFrom {
-    #[serde(rename = "from_function")]
-    pub(crate) function: String,
-    #[serde(rename = "from_file")]
-    pub(crate) file: String,
-    #[serde(rename = "from_line")]
-    pub(crate) line: u32,
-}
-
-impl TrapPlace {
-    /// The bytes of its names.
-    fn length(&self) -> usize {
-        let file = self.source.as_ref().map_or(0, |source| source.file.len());
-        let from = self.from.as_ref().map_or(0, |from| from.function.len() + from.file.len());
-        self.function.len() + self.part.as_ref().map_or(0, String::len) + file + from
-    }
 }
 
 /// What the ready line says.
@@ -361,28 +317,6 @@ impl Event<'_> {
     }
 }
 
-/// `part `cart`, function `total` at 0x1f40, src/lib.rs:42`
-impl fmt::Display for TrapPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.caller {
-            f.write_str("code called by ")?;
-        }
-        if let Some(part) = &self.part {
-            write!(f, "part `{part}`, ")?;
-        }
-        write!(f, "function `{}` at {:#x}", self.function, self.offset)?;
-        if let Some(SourcePlace { file, line }) = &self.source {
-            write!(f, ", {file}:{line}")?;
-        }
-        match &self.from {
-            Some(CalledFrom { function, file, line }) => {
-                write!(f, ", called by `{function}` at {file}:{line}")
-            }
-            None => Ok(()),
-        }
-    }
-}
-
 /// `serving shop 1.4.0 on http://127.0.0.1:8080 (verify 0.4 ms, load 0.3 ms, ready 1.9 ms)`
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -422,6 +356,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::lines::SourcePlace;
+    use crate::log::CalledFrom;
 
     const HOSTILE: &str = "a\n{\"level\":\"error\"}\u{1b}[2J\u{85}\u{2028}\u{202e}\"\\\r\u{0}ä";
 
@@ -477,23 +413,6 @@ mod tests {
         // Two units of UTF-16.
         let json = Event::new(Kind::RequestFailed, "\u{e0041}").render(Format::Json);
         assert!(json.contains("\\udb40\\udc41") && parse(&json)["message"] == "\u{e0041}", "{json}");
-    }
-
-    #[test]
-    fn the_place_of_a_call_is_not_told_as_that_of_the_trap() {
-        let mut trap = TrapPlace {
-            part: Some("cart".to_owned()),
-            function: "7".to_owned(),
-            offset: 31,
-            source: None,
-            from: None,
-            caller: false,
-        };
-        assert_eq!(trap.to_string(), "part `cart`, function `7` at 0x1f");
-        trap.caller = true;
-        assert_eq!(trap.to_string(), "code called by part `cart`, function `7` at 0x1f");
-        let event = Event::new(Kind::RequestFailed, "failed").trap(Some(&trap));
-        assert_eq!(parse(&event.render(Format::Json))["caller"], true);
     }
 
     #[test]

@@ -1,28 +1,4 @@
-//! Limits, drain and swap, over real sockets: each guest misbehaves on the same thread as healthy requests,
-//! which must not notice.
-
-mod guest;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::num::NonZeroUsize;
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
-use tokio::sync::watch;
-use wadoo_launcher::app::{App, LinkedApp, StartError};
-use wadoo_launcher::limits::ConnectionLimits;
-use wadoo_launcher::listen::Bound;
-use wadoo_launcher::mounts::Mounts;
-use wadoo_launcher::reach::Reach;
-use wadoo_launcher::server::{Drained, Phase, Server, Switch};
-use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
-use wadoo_signing::report::{Exit, Report};
-
-/// A server that does not answer within this is broken; nothing waits for it otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
+//! Limits, over real sockets: each guest misbehaves on the same thread as healthy requests, which must not notice.
 
 /// Runs a test with the guest of either version of WASI.
 macro_rules! both {
@@ -39,151 +15,22 @@ macro_rules! both {
     };
 }
 
-/// Changes a manifest before it is signed.
-type Adjust = fn(&mut Manifest);
+mod ending;
+#[path = "../guest/mod.rs"]
+mod guest;
+mod running;
 
-fn app_02(adjust: Adjust) -> App {
-    expect(try_app(Trigger::Http02, &guest::hostile(), adjust))
-}
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
 
-fn app_03(adjust: Adjust) -> App {
-    expect(try_app(Trigger::Http03, &guest::hostile_03(), adjust))
-}
+use wadoo_launcher::app::App;
+use wadoo_launcher::server::Drained;
+use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, Trigger};
+use wadoo_signing::report::{Exit, Report};
 
-fn expect(app: Result<App, StartError>) -> App {
-    app.unwrap_or_else(|error| panic!("{}", Report::from(error)))
-}
-
-fn try_app(
-    trigger: Trigger,
-    component: &[u8],
-    adjust: impl FnOnce(&mut Manifest),
-) -> Result<App, StartError> {
-    let mut manifest = guest::manifest(trigger, BTreeSet::new());
-    let (_, component_for_names) = guest::load(&manifest, component);
-    manifest.imports = guest::imports(&component_for_names);
-    adjust(&mut manifest);
-    let (engine, component) = guest::load(&manifest, component);
-    let reach = Reach::of(&manifest, &Mounts::new(), None).expect("no mounts");
-    LinkedApp::new(engine, &component, manifest)?.start(reach)
-}
-
-/// A server on a thread of its own, with everything in it on that one thread.
-struct Running {
-    address: SocketAddr,
-    switch: Switch,
-    phase: watch::Sender<Phase>,
-    thread: JoinHandle<Drained>,
-}
-
-fn serve(app: App) -> Running {
-    serve_with_drain(app, PATIENCE)
-}
-
-fn serve_with_drain(app: App, drain: Duration) -> Running {
-    let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let address = bound.address().tcp().unwrap();
-    let (phase, follow) = watch::channel(Phase::Serving);
-    let (sender, receiver) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let doors = vec![bound.listen().unwrap().into()];
-            let server = Server::new(doors, app, ConnectionLimits::default(), drain)
-                .with_threads(Some(NonZeroUsize::MIN));
-            sender.send(server.switch()).unwrap();
-            server.run(follow).await
-        })
-    });
-    Running { address, switch: receiver.recv().unwrap(), phase, thread }
-}
-
-impl Running {
-    fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client(BufReader::new(stream))
-    }
-
-    /// One request on a connection of its own: status and everything after it.
-    fn get(&self, path: &str) -> (u16, String) {
-        let mut client = self.connect();
-        client.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
-        client.rest()
-    }
-
-    fn assert_healthy(&self) {
-        let (status, text) = self.get("/o");
-        assert_eq!(status, 200, "{text}");
-        assert!(text.contains("ok\n"), "{text}");
-    }
-
-    /// A request that the guest has begun to handle: it waits for a body of 5 bytes.
-    fn begun(&self) -> Client {
-        let mut client = self.connect();
-        client.send(
-            "POST /r HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
-        );
-        // The server says so when the guest asks for the body.
-        assert_eq!(client.line(), "HTTP/1.1 100 Continue");
-        assert_eq!(client.line(), "");
-        client
-    }
-
-    fn drain(self) -> Drained {
-        self.phase.send_replace(Phase::Draining);
-        self.thread.join().unwrap()
-    }
-}
-
-struct Client(BufReader<TcpStream>);
-
-impl Client {
-    fn send(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).unwrap();
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    /// Everything until the server closes.
-    fn rest(mut self) -> (u16, String) {
-        let mut bytes = Vec::new();
-        // A reset after the last byte is an end as well.
-        let _ = self.0.read_to_end(&mut bytes);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        (status, text)
-    }
-}
-
-fn assert_problem(answer: (u16, String), status: u16) {
-    assert_eq!(answer.0, status, "{}", answer.1);
-    assert!(answer.1.contains("application/problem+json"), "{}", answer.1);
-    assert!(answer.1.contains(&format!("\"status\":{status}")), "{}", answer.1);
-    assert!(!answer.1.contains("wasm"), "no insides: {}", answer.1);
-}
-
-/// While `path` runs into a time limit, healthy requests on the same thread succeed. Gives what `path` got.
-fn beside_healthy_requests(server: &Running, path: &'static str) -> (u16, String) {
-    let address = server.address;
-    let hostile = thread::spawn(move || {
-        let mut client = Client(BufReader::new(TcpStream::connect(address).unwrap()));
-        client.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
-        client.rest()
-    });
-    let mut healthy = 0;
-    while !hostile.is_finished() {
-        server.assert_healthy();
-        healthy += 1;
-    }
-    assert!(healthy >= 10, "{healthy} healthy requests");
-    server.assert_healthy();
-    hostile.join().unwrap()
-}
+use crate::running::{
+    Adjust, Client, app_02, app_03, assert_problem, beside_healthy_requests, serve, try_app,
+};
 
 both! {
     fn answers_and_keeps_the_connection(app) {
@@ -350,20 +197,6 @@ both! {
         assert_eq!(server.drain(), Drained::Clean);
     }
 
-    fn a_drain_does_not_wait_for_half_a_head(app) {
-        // Less than the launcher waits for a head.
-        let server = serve_with_drain(app(|_| {}), Duration::from_secs(10));
-        let mut first = server.connect();
-        first.send("GET /o HTTP/1.1\r\nHo");
-        let mut second = server.connect();
-        second.send("GET /o HTTP/1.1\r\nHost: test\r\n\r\nGET /o HTTP/1.1\r\nHo");
-        assert_eq!(second.line(), "HTTP/1.1 200 OK");
-        while second.line() != "0" {}
-        server.assert_healthy();
-        assert_eq!(server.drain(), Drained::Clean);
-        assert_eq!(first.rest().1, "");
-    }
-
     fn a_client_that_takes_nothing_is_cut(app) {
         let server = serve(app(|manifest| {
             manifest.limits.concurrency = 1;
@@ -393,70 +226,6 @@ both! {
         assert_eq!(length, 256 << 20);
         assert_eq!(server.drain(), Drained::Clean);
     }
-
-    fn a_drain_waits_for_requests_and_not_for_idle_connections(app) {
-        let server = serve(app(|_| {}));
-        let mut idle = server.connect();
-        idle.send("GET /o HTTP/1.1\r\nHost: test\r\n\r\n");
-        assert_eq!(idle.line(), "HTTP/1.1 200 OK");
-        while idle.line() != "0" {}
-        let never_used = server.connect();
-        let mut running = server.begun();
-
-        server.phase.send_replace(Phase::Draining);
-        assert_eq!(never_used.rest().1, "");
-        assert_eq!(idle.rest().1.trim(), "");
-        // Nobody listens any more, and the running request still has all its time.
-        assert!(TcpStream::connect(server.address).is_err());
-        running.send("hello");
-        assert_eq!(running.rest().0, 200);
-        assert_eq!(server.thread.join().unwrap(), Drained::Clean);
-    }
-
-    fn a_drain_waits_for_work_after_the_response(app) {
-        let server = serve(app(|_| {}));
-        assert_eq!(server.get("/p").0, 200);
-        assert_eq!(server.drain(), Drained::Clean);
-    }
-
-    fn a_drain_ends_in_a_bounded_time(app) {
-        let server = serve_with_drain(app(|_| {}), Duration::from_millis(100));
-        let client = server.begun();
-        assert!(matches!(server.drain(), Drained::Cut(_)));
-        assert_eq!(client.rest().0, 0);
-
-        // The second signal does not wait for the drain's own limit.
-        let server = serve(app(|_| {}));
-        let client = server.begun();
-        server.phase.send_replace(Phase::Draining);
-        server.phase.send_replace(Phase::Stopped);
-        assert!(matches!(server.thread.join().unwrap(), Drained::Cut(_)));
-        assert_eq!(client.rest().0, 0);
-    }
-
-    fn a_swap_drops_no_request(app) {
-        let server = serve(app(|_| {}));
-        let address = server.address;
-        let mut old = server.begun();
-        let load = thread::spawn(move || {
-            let mut client = Client(BufReader::new(TcpStream::connect(address).unwrap()));
-            for _ in 0..300 {
-                client.send("GET /h HTTP/1.1\r\nHost: test\r\n\r\n");
-                assert_eq!(client.line(), "HTTP/1.1 200 OK");
-                while client.line() != "0" {}
-                client.line();
-            }
-        });
-        let (small, large): (Adjust, Adjust) = (|_| {}, |manifest| manifest.limits.memory = 128 << 20);
-        for adjust in [large, small, large] {
-            server.switch.swap(app(adjust));
-        }
-        assert!(server.get("/h").1.contains("granted"), "the newest application answers");
-        load.join().unwrap();
-        old.send("hello");
-        assert_eq!(old.rest().0, 200, "a request ends on the application that it began on");
-        assert_eq!(server.drain(), Drained::Clean);
-    }
 }
 
 #[test]
@@ -482,7 +251,7 @@ fn only_what_is_imported_declared_and_granted_is_linked() {
     const OUTGOING: &str = "wasi:http/outgoing-handler@0.2.0";
     let sends = guest::component(
         "sends",
-        &include_str!("guest/hostile.wat").replacen(
+        &include_str!("../guest/hostile.wat").replacen(
             "(import ",
             "(import \"wasi:http/outgoing-handler@0.2.0\" \"handle\" (func (param i32 i32 i32 i32)))\n  (import ",
             1,

@@ -3,138 +3,30 @@
 //! The loader takes a `VerifiedArtifact` and nothing else can make one: a refusal here is a refusal before any
 //! byte of the payload is used.
 
+mod artifact;
+mod forms;
+#[path = "../guest/mod.rs"]
 mod guest;
+mod place;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tempfile::TempDir;
-use wadoo_launcher::open::{
-    OpenOptions, SPLIT_ENVELOPE, SPLIT_PAYLOAD, UnverifiedArtifact, split_attachment,
-};
-use wadoo_launcher::place::Why;
+use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::trusting::Trusting;
-use wadoo_launcher::verify::{AuthenticArtifact, VerifiedArtifact};
 use wadoo_launcher::{compat, engine, load};
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::envelope::Envelope;
-use wadoo_signing::framing::{self, Attachment, Layout, MAX_ATTACHMENTS, MAX_ATTACHMENTS_SIZE};
+use wadoo_signing::framing::{self, Layout};
 use wadoo_signing::key::SigningKey;
-use wadoo_signing::lines::SOURCE_LINES;
-use wadoo_signing::manifest::{Manifest, PREDICATE_TYPE, PayloadDigests, Trigger};
+use wadoo_signing::manifest::{Manifest, PREDICATE_TYPE, PayloadDigests};
 use wadoo_signing::policy::Policy;
 use wadoo_signing::report::{Exit, Report};
-use wadoo_signing::statement::Statement;
 use wadoo_signing::trust::{Surroundings, TrustPlace, TrustStore};
-use wasmtime::Engine;
 
-/// What an artifact is made of, before it is one.
-struct Parts {
-    payload: Vec<u8>,
-    statement: Statement,
-    attachments: Vec<Attachment>,
-    key: SigningKey,
-}
-
-impl Parts {
-    /// The smallest component there is.
-    fn new() -> Self {
-        Self::with(|_| {})
-    }
-
-    fn with(adjust: impl FnOnce(&mut Manifest)) -> Self {
-        let compiler =
-            Engine::new(&engine::config(&engine::standard_profile(true))).expect("a compiling engine");
-        let payload = compiler.precompile_component(b"\0asm\x0d\0\x01\0").expect("an empty component");
-        let attachments = vec![
-            Attachment { kind: 1, bytes: b"a bill of materials".to_vec() },
-            Attachment { kind: 2, bytes: Vec::new() },
-        ];
-        let mut manifest = guest::manifest(Trigger::Http02, BTreeSet::new());
-        manifest.payload_size = payload.len() as u64;
-        manifest.attachments = attachments.iter().map(Attachment::info).collect();
-        adjust(&mut manifest);
-        let statement = Statement { manifest, payload: PayloadDigests::of(&payload) };
-        Self { payload, statement, attachments, key: key() }
-    }
-
-    fn envelope(&self) -> Envelope {
-        sign(self.statement.encode(), &[&self.key])
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.packaged(&self.envelope())
-    }
-
-    fn packaged(&self, envelope: &Envelope) -> Vec<u8> {
-        framing::package(&self.payload, &envelope.encode(), &self.attachments).expect("within every limit")
-    }
-
-    fn store(&self) -> TrustStore {
-        TrustStore::of([self.key.public()], false)
-    }
-}
-
-fn key() -> SigningKey {
-    SigningKey::generate().expect("the system has random numbers")
-}
-
-fn sign(statement: Vec<u8>, keys: &[&SigningKey]) -> Envelope {
-    let keys: Vec<_> = keys.iter().map(|&key| key.clone()).collect();
-    Envelope::sign(statement, &keys).expect("at least one key")
-}
-
-/// A file in a folder of its own.
-struct Placed {
-    folder: TempDir,
-    path: PathBuf,
-}
-
-impl Placed {
-    fn new(bytes: impl AsRef<[u8]>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
-        let path = write(folder.path().join("app.cwasm"), bytes);
-        Self { folder, path }
-    }
-
-    fn authenticate(&self, store: &TrustStore) -> Result<AuthenticArtifact, Report> {
-        authenticate(&self.path, store, &Policy::default(), SystemTime::now())
-    }
-
-    fn verify(&self, store: &TrustStore) -> Result<VerifiedArtifact, Report> {
-        Ok(self.authenticate(store)?.hash()?)
-    }
-}
-
-fn write(path: PathBuf, bytes: impl AsRef<[u8]>) -> PathBuf {
-    fs::write(&path, bytes).expect("the folder is writable");
-    mode(&path, 0o644);
-    path
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
-}
-
-fn authenticate(
-    path: &Path,
-    store: &TrustStore,
-    policy: &Policy,
-    now: SystemTime,
-) -> Result<AuthenticArtifact, Report> {
-    Ok(UnverifiedArtifact::open(path, &OpenOptions::default())?.authenticate(store, policy, now)?)
-}
-
-#[track_caller]
-fn not_trusted<T>(result: Result<T, Report>, words: &str) -> Report {
-    let Err(report) = result else { panic!("it is accepted") };
-    assert_eq!(report.exit, Exit::NotTrusted, "{report}");
-    assert!(report.to_string().contains(words), "`{words}` is not in:\n{report}");
-    report
-}
+use crate::artifact::{Parts, Placed, authenticate, flip, key, mode, not_trusted, sign, write};
 
 #[test]
 fn a_signed_artifact_is_verified_and_loaded() {
@@ -165,17 +57,6 @@ fn a_payload_that_is_large_enough_for_several_threads_is_verified() {
 }
 
 /// Says why a test proves nothing here.
-#[expect(clippy::print_stderr, reason = "what was not tested must be seen")]
-fn skip(why: &str) {
-    eprintln!("skipped: {why}");
-}
-
-fn flip(file: &File, at: u64, bit: u32) {
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).expect("the byte is there");
-    file.write_all_at(&[byte[0] ^ 1 << bit], at).expect("it is ours");
-}
-
 #[test]
 fn every_flipped_bit_is_refused() {
     let mut parts = Parts::new();
@@ -437,137 +318,6 @@ fn what_does_not_fit_this_machine_is_named() {
 }
 
 #[test]
-fn the_bytes_verified_are_the_bytes_loaded() {
-    let parts = Parts::new();
-    let placed = Placed::new(parts.bytes());
-    let verified = placed.verify(&parts.store()).expect("it is what was signed");
-    assert!(!verified.why().in_place(), "{}: a temporary folder is nobody's fortress", verified.why());
-    // The file is overwritten in place, as a careless copy does, after it was verified.
-    write(placed.path.clone(), vec![0xcc; parts.bytes().len()]);
-    verified.check_all_digests().expect("the copy is as it was");
-    let engine = engine::serving(verified.manifest()).expect("a serving engine").engine;
-    load::load(&engine, &verified).expect("the copy is loaded");
-}
-
-#[test]
-fn where_it_runs_from_follows_from_who_could_change_it() {
-    let parts = Parts::new();
-    let why = |path: &Path, map_in_place, sealed| {
-        let policy = Policy { sealed, ..Policy::default() };
-        let artifact = UnverifiedArtifact::open(path, &OpenOptions { map_in_place }).expect("it opens");
-        artifact.authenticate(&parts.store(), &policy, SystemTime::now()).expect("it is signed").why()
-    };
-    let placed = Placed::new(parts.bytes());
-    let noexec = why(&placed.path, false, false) == Why::NoExec;
-    if !noexec {
-        assert_eq!(why(&placed.path, false, false), Why::Changeable);
-        assert_eq!(why(&placed.path, true, false), Why::Asked);
-    }
-    assert_eq!(why(&placed.path, true, true), Why::Policy);
-
-    // Where every folder above is root's, and the file too.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
-    let path = write(folder.path().join("app.cwasm"), parts.bytes());
-    let safe = |path: &Path| {
-        fs::symlink_metadata(path).is_ok_and(|data| data.uid() == 0 && data.mode() & 0o022 == 0)
-    };
-    if !path.ancestors().all(safe) || noexec {
-        skip("the target folder is not root's alone");
-        return;
-    }
-    assert_eq!(why(&path, false, false), Why::RootOwned);
-    assert_eq!(why(&path, true, false), Why::RootOwned, "nobody had to ask");
-    assert_eq!(why(&path, false, true), Why::Policy);
-    mode(folder.path(), 0o777);
-    assert_eq!(why(&path, false, false), Why::Changeable, "anybody could put another file there");
-    mode(folder.path(), 0o755);
-    std::os::unix::fs::chown(&path, Some(12_345), None).expect("root may");
-    assert_eq!(why(&path, false, false), Why::Changeable, "its owner could change it");
-}
-
-#[test]
-fn source_lines_are_hashed_when_they_are_read() {
-    let lines = |bytes: &[u8]| Attachment { kind: SOURCE_LINES, bytes: bytes.to_vec() };
-    let mut parts = Parts::new();
-    parts.attachments.push(lines(b"a table"));
-    parts.statement.manifest.attachments = parts.attachments.iter().map(Attachment::info).collect();
-    let verify = |parts: &Parts| Placed::new(parts.bytes()).verify(&parts.store());
-    let verified = verify(&parts).expect("it is what was signed");
-    assert_eq!(verified.lines().expect("it has lines").read().expect("they are what was signed"), b"a table");
-    verified.check_all_digests().expect("they are what was signed");
-
-    // The others are hashed at the start, whatever their order.
-    parts.attachments[0].bytes[0] ^= 1;
-    not_trusted(verify(&parts), "its attachment of kind 1 is not what was signed");
-    parts.attachments[0].bytes[0] ^= 1;
-    parts.attachments[2] = lines(b"A table");
-    let verified = verify(&parts).expect("a start does not need them");
-    let words = "its attachment of kind 3 is not what was signed";
-    not_trusted(verified.lines().expect("it has lines").read().map_err(Report::from), words);
-    not_trusted(verified.check_all_digests().map_err(Report::from), words);
-
-    parts.attachments = vec![lines(b"one"), lines(b"another")];
-    parts.statement.manifest.attachments = parts.attachments.iter().map(Attachment::info).collect();
-    not_trusted(verify(&parts), "it has more than one table of source lines");
-}
-
-#[test]
-fn the_split_form_is_verified_by_the_same_rules() {
-    let parts = Parts::new();
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    let payload = write(folder.path().join(SPLIT_PAYLOAD), &parts.payload);
-    let envelope = write(folder.path().join(SPLIT_ENVELOPE), parts.envelope().encode());
-    let attachment = |index: usize, bytes: &[u8]| write(folder.path().join(split_attachment(index)), bytes);
-    let first = attachment(0, &parts.attachments[0].bytes);
-    let second = attachment(1, &parts.attachments[1].bytes);
-    let verify = || -> Result<VerifiedArtifact, Report> {
-        let now = SystemTime::now();
-        Ok(authenticate(folder.path(), &parts.store(), &Policy::default(), now)?.hash()?)
-    };
-    let verified = verify().expect("it is what was signed");
-    let engine = engine::serving(verified.manifest()).expect("a serving engine").engine;
-    load::load(&engine, &verified).expect("the payload loads");
-
-    for file in [&payload, &envelope, &first, &second] {
-        mode(file, 0o664);
-        not_trusted(verify(), "writable by its group or by others");
-        mode(file, 0o644);
-    }
-    attachment(0, b"A bill of materials");
-    not_trusted(verify(), "its attachment of kind 1 is not what was signed");
-    attachment(0, b"");
-    not_trusted(verify(), "its attachments are not what was signed");
-    attachment(0, &parts.attachments[0].bytes);
-    let third = attachment(2, b"");
-    not_trusted(verify(), "its attachments are not what was signed");
-    let many: Vec<PathBuf> = (3..=MAX_ATTACHMENTS).map(|index| attachment(index, b"")).collect();
-    not_trusted(verify(), "its attachments are more than 16");
-    many.iter().for_each(|path| fs::remove_file(path).expect("it is there"));
-    fs::remove_file(third).expect("it is there");
-    verify().expect("it is what was signed again");
-    File::options()
-        .write(true)
-        .open(&second)
-        .and_then(|file| file.set_len(MAX_ATTACHMENTS_SIZE))
-        .expect("it grows");
-    not_trusted(verify(), "its attachments are more than 16, or longer than 16777216 bytes");
-    fs::remove_file(&second).expect("it is there");
-    not_trusted(verify(), "its attachments are not what was signed");
-    attachment(1, b"");
-
-    write(payload.clone(), [&parts.payload[..], b"\0"].concat());
-    not_trusted(verify(), "its payload's length is not what was signed");
-    write(payload.clone(), &parts.payload[..parts.payload.len() - 1]);
-    not_trusted(verify(), "payload");
-    let mut changed = parts.payload.clone();
-    *changed.last_mut().expect("it is not empty") ^= 1;
-    write(payload, changed);
-    not_trusted(verify(), "its payload is not what was signed");
-    write(envelope, b"{}");
-    not_trusted(verify(), "the envelope cannot be read");
-}
-
-#[test]
 fn the_device_can_forbid_every_store_but_its_own() {
     let root = tempfile::tempdir().expect("a folder can be made");
     let folder = |name: &str| {
@@ -595,48 +345,4 @@ fn the_device_can_forbid_every_store_but_its_own() {
     write(root.path().join("own/policy.toml"), "threshold = 2\n");
     let trusting = Trusting::of(Some(&own), &surroundings).expect("the policy beside the store");
     assert_eq!((trusting.policy.threshold, trusting.policy.present), (2, true));
-}
-
-/// `docs/artifact-format.md` shows how to verify an artifact with stock tools: these very commands are run.
-#[test]
-fn the_documented_commands_verify_an_artifact_without_wadoo() {
-    let there = |tool: &str| std::process::Command::new(tool).arg("version").output().is_ok();
-    if !there("openssl") {
-        assert!(std::env::var_os("CI").is_none(), "`openssl` is not installed, and CI must have it");
-        skip("`openssl` is not installed");
-        return;
-    }
-    let page = include_str!("../../docs/artifact-format.md");
-    let (_, rest) =
-        page.split_once("<!-- verified by a test -->\n\n```sh\n").expect("the commands are there");
-    let (script, _) = rest.split_once("```").expect("the commands end");
-
-    let parts = Parts::new();
-    let other = key();
-    let envelope = sign(parts.statement.encode(), &[&other, &parts.key]);
-    let placed = Placed::new(parts.packaged(&envelope));
-    let pem = parts.key.public().to_pem().expect("it has a PEM form");
-    write(placed.folder.path().join("signing.pub.pem"), pem);
-    let run = || {
-        let mut command = std::process::Command::new("sh");
-        command.args(["-euc", script]).current_dir(placed.folder.path());
-        command.output().expect("a shell starts")
-    };
-    let output = run();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("Signature Verified Successfully"), "{text}");
-    assert!(text.contains("payload: OK"), "{text}");
-    assert!(text.contains(&Sha256Digest::of(&parts.statement.encode()).hex()), "the identity: {text}");
-
-    let layout = {
-        let bytes = parts.packaged(&envelope);
-        Layout::read(&bytes.as_slice(), bytes.len() as u64).expect("it is whole")
-    };
-    let file = File::options().read(true).write(true).open(&placed.path).expect("it is ours");
-    for at in [layout.payload - 1, layout.envelope_offset + 100] {
-        flip(&file, at, 0);
-        assert!(!run().status.success(), "byte {at} is not covered by the commands");
-        flip(&file, at, 0);
-    }
 }
