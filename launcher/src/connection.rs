@@ -166,6 +166,32 @@ enum Order {
     Never,
 }
 
+/// A turn of a connection of HTTP/1.1, in which one request begins. Of one thread, whatever its type says: a connection's
+/// future may move.
+#[derive(Default)]
+struct Turn {
+    /// The request that it has room for has begun, or waits for it since the last turn.
+    taken: AtomicBool,
+    /// A request waits for the next turn.
+    awaited: AtomicBool,
+}
+
+impl Turn {
+    /// The connection is polled again.
+    fn next(&self) {
+        self.taken.store(self.awaited.swap(false, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// When the request that has just come begins.
+    fn order(&self) -> Order {
+        if !self.taken.swap(true, Ordering::Relaxed) {
+            return Order::AtOnce;
+        }
+        self.awaited.store(true, Ordering::Relaxed);
+        Order::Behind
+    }
+}
+
 /// How a connection ends before its client ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -197,14 +223,12 @@ impl Connection {
         }
         drop(app);
 
-        // A request began in this turn of the connection.
-        let began = AtomicBool::new(false);
+        let turn = Turn::default();
         let service = service_fn(|request| {
             let mut busy = self.seat.begin();
             // Nothing can be given up but with the whole connection.
             busy.finish();
-            let order = if began.swap(true, Ordering::Relaxed) { Order::Behind } else { Order::AtOnce };
-            let answer = self.answer(secure, order, request);
+            let answer = self.answer(secure, turn.order(), request);
             // Not an async block, which would hold the answer's future twice.
             answer.map(|response| Ok::<_, Infallible>(response.map(|body| Counted::new(body, busy))))
         });
@@ -216,7 +240,7 @@ impl Connection {
                 biased;
                 // How it ended is the client's business: it left, stalled, or sent what is not HTTP.
                 _ = poll_fn(|context| {
-                    began.store(false, Ordering::Relaxed);
+                    turn.next();
                     connection.poll_unpin(context)
                 }) => return,
                 end = self.end(&mut phase) => match end {
@@ -338,5 +362,24 @@ impl Connection {
             Some((deadline, _)) => Err(deadline.min(soon)),
             None => Err(soon),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_request_begins_in_a_turn() {
+        let turn = Turn::default();
+        turn.next();
+        assert_eq!(turn.order(), Order::AtOnce);
+        assert_eq!(turn.order(), Order::Behind);
+        turn.next();
+        // The one that waited has this turn.
+        assert_eq!(turn.order(), Order::Behind);
+        turn.next();
+        turn.next();
+        assert_eq!(turn.order(), Order::AtOnce);
     }
 }

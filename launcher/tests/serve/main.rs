@@ -29,7 +29,8 @@ use wadoo_signing::manifest::{EnvironmentGrant, Grant, Manifest, OutgoingHttp, T
 use wadoo_signing::report::{Exit, Report};
 
 use crate::running::{
-    Adjust, Client, app_02, app_03, assert_problem, beside_healthy_requests, serve, try_app,
+    Adjust, Client, answered_before_another_client, app_02, app_03, assert_problem, beside_healthy_requests,
+    serve, try_app,
 };
 
 both! {
@@ -240,6 +241,15 @@ fn a_body_streams_both_ways_at_once() {
     assert_eq!((client.line(), client.line()), ("6".to_owned(), " world".to_owned()));
     assert_eq!(client.line(), "0");
     assert_eq!(server.drain(), Drained::Clean);
+}
+
+#[test]
+fn requests_that_stand_behind_each_other_wait_for_other_clients() {
+    for app in [app_02(|_| {}), app_03(|_| {})] {
+        let before = answered_before_another_client(app, 32);
+        // Some are, because the answer of the other one has to be made, written and seen.
+        assert!(before <= 8, "{before} of 32 were answered first");
+    }
 }
 
 fn refusal(component: &[u8], adjust: impl FnOnce(&mut Manifest)) -> Report {

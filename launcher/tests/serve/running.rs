@@ -120,6 +120,37 @@ impl Running {
     }
 }
 
+/// How many of the `many` requests that stand behind each other on one connection are answered before a single one on another,
+/// which came a moment later. Server and clients are one thread, and everything was sent before the server begins.
+pub(crate) fn answered_before_another_client(app: App, many: usize) -> usize {
+    let request = "GET /o HTTP/1.1\r\nHost: test\r\n\r\n";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let bound = Bound::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = bound.address().tcp().unwrap();
+        let doors = vec![bound.listen().unwrap().into()];
+        let mut first = TcpStream::connect(address).unwrap();
+        first.write_all(request.repeat(many).as_bytes()).unwrap();
+        first.set_nonblocking(true).unwrap();
+        let mut other = TcpStream::connect(address).unwrap();
+        other.write_all(request.as_bytes()).unwrap();
+        other.set_nonblocking(true).unwrap();
+        let other = tokio::net::TcpStream::from_std(other).unwrap();
+
+        let (phase, follow) = watch::channel(Phase::Serving);
+        let server = Server::new(doors, app, ConnectionLimits::default(), PATIENCE)
+            .with_threads(Some(NonZeroUsize::MIN));
+        let counted = async {
+            other.readable().await.unwrap();
+            let mut answers = [0; 1 << 16];
+            let length = first.read(&mut answers).unwrap_or(0);
+            phase.send_replace(Phase::Draining);
+            String::from_utf8_lossy(&answers[..length]).matches("HTTP/1.1 200 OK").count()
+        };
+        tokio::join!(server.run(follow), counted).1
+    })
+}
+
 pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
 
 impl Client {
