@@ -6,9 +6,9 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ impl Contender {
         let mut command = (self.command)(address);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = cores.on_share(self.share, || command.spawn().expect("the command starts"));
-        wait_for(&mut child, address);
+        process::wait_for(&mut child, address);
+        sleep(SETTLE);
         let mut seen = load::run(address, CONNECTIONS, TIME);
         child.kill().and_then(|()| child.wait()).expect("the server can be ended");
         self.rounds.push(Round { rate: seen.rate(), p50: seen.quantile(0.5), p99: seen.quantile(0.99) });
@@ -61,14 +62,6 @@ impl Contender {
         rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
         rounds[rounds.len() / 2]
     }
-}
-
-fn wait_for(child: &mut Child, address: SocketAddr) {
-    while TcpStream::connect(address).is_err() {
-        assert!(child.try_wait().expect("the process is ours").is_none(), "the server ended");
-        sleep(Duration::from_millis(5));
-    }
-    sleep(SETTLE);
 }
 
 fn main() {

@@ -8,7 +8,8 @@ use std::process::Command;
 pub enum Linkage {
     /// As `cargo build --profile dist` links it.
     Dynamic,
-    /// With the C library in it, as `docs/operations.md` says.
+    /// With the C library in it, as `docs/operations.md` says; and with the profile that `launcher/optimize` took, if the
+    /// variable `OPTIMIZED` names the configuration that it wrote.
     Static,
 }
 
@@ -43,6 +44,9 @@ pub fn dist(package: &str, binary: &str, linkage: Linkage) -> PathBuf {
         .stderr(std::process::Stdio::inherit());
     if let Linkage::Static = linkage {
         // With an explicit target the flags reach the binary and not the build scripts.
+        if let Some(optimized) = std::env::var_os("OPTIMIZED") {
+            command.arg("--config").arg(optimized);
+        }
         command
             .args(["--config", STATIC, "--target", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)])
             .env_remove("RUSTFLAGS");

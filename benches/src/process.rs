@@ -69,6 +69,29 @@ fn connect(child: &mut Child, address: SocketAddr, share: Share, begin: Instant)
     }
 }
 
+/// Waits until the server listens.
+///
+/// # Panics
+///
+/// It ends before.
+pub fn wait_for(child: &mut Child, address: SocketAddr) {
+    while TcpStream::connect(address).is_err() {
+        assert!(child.try_wait().expect("the process is ours").is_none(), "the server ended");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Asks a server to end, as an operator would, and waits for it.
+///
+/// # Panics
+///
+/// It has ended already.
+pub fn end(child: &mut Child) -> std::process::ExitStatus {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM)
+        .expect("the server can be ended");
+    child.wait().expect("the process is ours")
+}
+
 /// A figure of a process's memory, in KiB: `VmRSS:` for all that is resident, `RssAnon:` for what is its own.
 pub fn memory_kib(id: u32, name: &str) -> u64 {
     std::fs::read_to_string(format!("/proc/{id}/status"))
