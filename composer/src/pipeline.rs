@@ -15,6 +15,7 @@ use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::{engine, load};
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::envelope::Envelope;
+use wadoo_signing::files::FILES;
 use wadoo_signing::framing::{self, Attachment};
 use wadoo_signing::key::{KeyId, SigningKey};
 use wadoo_signing::lines::{LineTable, SOURCE_LINES};
@@ -57,6 +58,8 @@ pub struct Composed {
     pub linked: Linked,
     /// Its source lines, if the recipe does not leave them out.
     pub lines: Lines,
+    /// The trees of files that its parts carry, in the order of their digests.
+    pub trees: Vec<Vec<u8>>,
     /// Digest of the lock, where it held.
     pub lock: Option<Sha256Digest>,
 }
@@ -136,7 +139,8 @@ pub fn link(planned: Planned) -> Result<Composed, Vec<Report>> {
     check_memory(&recipe, &linked)?;
     let lines =
         if recipe.build.source_lines { lines::read(&linked.bytes, &linked.parts) } else { Lines::default() };
-    Ok(Composed { recipe, inputs: inputs.accounts, linked, lines, lock })
+    let trees = inputs.trees.into_values().collect();
+    Ok(Composed { recipe, inputs: inputs.accounts, linked, lines, trees, lock })
 }
 
 /// Refuses an application of which no instance could ever be made.
@@ -165,12 +169,10 @@ pub fn build(composed: &Composed, target: &Target, signers: &Signers) -> Result<
     let precompiled = compile::precompile(&composed.linked.bytes, composed.linked.concurrent, target)
         .map_err(|error| vec![error.into()])?;
     let compile_time = begin.elapsed();
-    let attachments: Vec<Attachment> = composed
-        .lines
-        .table
-        .iter()
-        .map(|table| Attachment { kind: SOURCE_LINES, bytes: table.clone() })
-        .collect();
+    let trees = composed.trees.iter().map(|tree| Attachment { kind: FILES, bytes: tree.clone() });
+    let lines =
+        composed.lines.table.iter().map(|table| Attachment { kind: SOURCE_LINES, bytes: table.clone() });
+    let attachments: Vec<Attachment> = trees.chain(lines).collect();
     let manifest = describe::describe(&Facts {
         recipe: &composed.recipe,
         inputs: &composed.inputs,

@@ -12,6 +12,7 @@ use wadoo_launcher::app::{LinkedApp, MAX_WAITING};
 use wadoo_launcher::authorities::Authorities;
 use wadoo_launcher::command::Command;
 use wadoo_launcher::engine::{self, Serving};
+use wadoo_launcher::files::CarriedFiles;
 use wadoo_launcher::limits::{self, Caps};
 use wadoo_launcher::lines::SourceLines;
 use wadoo_launcher::listen::{Address, Bound, DEFAULT_ADDRESS};
@@ -264,7 +265,8 @@ impl Loaded {
 
     fn reach(&self, options: &Options) -> Result<Reach, Report> {
         let authorities = options.authorities.as_deref().map(Authorities::load).transpose()?;
-        Ok(Reach::of(&self.manifest, &options.mounts, authorities.as_ref())?)
+        let carried = CarriedFiles::unpack(&self.verified)?;
+        Ok(Reach::of(&self.manifest, &options.mounts, carried, authorities.as_ref())?)
     }
 
     fn app(&self) -> Result<LinkedApp, Report> {

@@ -42,6 +42,8 @@ mod egress;
 #[cfg(feature = "serve")]
 mod exchange;
 #[cfg(feature = "serve")]
+pub mod files;
+#[cfg(feature = "serve")]
 mod frames;
 #[cfg(feature = "serve")]
 mod guest;

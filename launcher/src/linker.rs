@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 use wadoo_host::{Host, MAX_PARTS, PartIndex, v02, v03};
-use wadoo_signing::manifest::{Grant, Manifest, PartImport};
+use wadoo_signing::files::FILES;
+use wadoo_signing::manifest::{FilesystemGrant, Grant, Manifest, PartImport};
 use wadoo_signing::mount::MAX_MOUNTS;
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::component::types::ComponentItem;
@@ -203,8 +204,19 @@ fn check_grants(manifest: &Manifest) -> Result<(), LinkError> {
             (Grant::Environment(_), Some(Some(Kind::Environment))) => {}
             (Grant::Sockets(_), Some(Some(Kind::Sockets))) => {}
             (Grant::Filesystem(filesystem), Some(Some(Kind::Filesystem))) => {
-                if filesystem.mounts.len() > MAX_MOUNTS {
+                let FilesystemGrant { mounts, files } = filesystem;
+                if mounts.len() + files.len() > MAX_MOUNTS {
                     return refuse(import, "it has more mounts than this launcher can hold");
+                }
+                if files.keys().any(|seen| mounts.contains_key(seen)) {
+                    return refuse(import, "it has files and a mount at one path");
+                }
+                let attached = |digest| {
+                    let mut trees = manifest.attachments.iter().filter(|one| one.kind == FILES);
+                    trees.any(|tree| tree.sha256 == digest)
+                };
+                if !files.values().all(|digest| attached(*digest)) {
+                    return refuse(import, "it has files that the artifact does not carry");
                 }
             }
             (_, Some(Some(_))) => return refuse(import, "its values are of another kind"),

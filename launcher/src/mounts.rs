@@ -115,7 +115,7 @@ impl<'a> Matched<'a> {
 /// Every version of the interface sees the same folders, which the linker has checked.
 fn declared<'a>(manifest: &'a Manifest, part: Option<&'a str>) -> BTreeMap<&'a MountPath, Access> {
     let grants = manifest.grants_of(part).filter_map(|(_, grant)| match grant {
-        Grant::Filesystem(FilesystemGrant { mounts }) => Some(mounts),
+        Grant::Filesystem(FilesystemGrant { mounts, .. }) => Some(mounts),
         _ => None,
     });
     grants.flatten().map(|(seen, access)| (seen, *access)).collect()

@@ -10,13 +10,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env::{self, VarError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::task::yield_now;
 use wadoo_host::{Host, Reached};
-use wadoo_signing::manifest::{EnvironmentGrant, Grant, Limits, Manifest};
+use wadoo_signing::digest::Sha256Digest;
+use wadoo_signing::manifest::{EnvironmentGrant, FilesystemGrant, Grant, Limits, Manifest};
 use wadoo_signing::mount::{Access, MountPath};
 use wadoo_signing::report::{Exit, Report};
 use wasmtime::{Engine, Store, UpdateDeadline};
@@ -26,6 +27,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::authorities::Authorities;
 use crate::egress::{self, Egress};
+use crate::files::CarriedFiles;
 use crate::mounts::{Folder, Matched, MountPoint, Mounts};
 use crate::outgoing::{NotGranted, Outgoing};
 use crate::upstream::Upstreams;
@@ -36,6 +38,8 @@ pub struct Reach {
     all: Values,
     /// By the order of the parts that have imports of their own.
     parts: Vec<Values>,
+    /// Removed with the last copy.
+    _carried: Arc<CarriedFiles>,
 }
 
 /// The values of the grants of one part, or of all.
@@ -124,8 +128,8 @@ fn mounts_report(app: &str, missing: &[(MountPoint, Access)], surplus: &[MountPo
 }
 
 impl Reach {
-    /// What `manifest` grants, of this process's environment and of the folders in `mounts`. Outgoing requests believe
-    /// `authorities` as well as those that are compiled in.
+    /// What `manifest` grants, of this process's environment, of the folders in `mounts`, and of the files that the artifact
+    /// `carried`. Outgoing requests believe `authorities` as well as those that are compiled in.
     ///
     /// # Errors
     ///
@@ -134,6 +138,7 @@ impl Reach {
     pub fn of(
         manifest: &Manifest,
         mounts: &Mounts,
+        carried: CarriedFiles,
         authorities: Option<&Authorities>,
     ) -> Result<Self, ReachError> {
         let is_tls = |grant: &Grant| matches!(grant, Grant::OutgoingHttp(http) if egress::takes_tls(http));
@@ -146,12 +151,14 @@ impl Reach {
         }
         let values = |part: Option<&str>| {
             let folders = folders.get(&part).map(Vec::as_slice).unwrap_or_default();
-            Values::of(manifest, part, folders, authorities)
+            let files = Files { part, folders, carried: &carried };
+            Values::of(manifest, &files, authorities)
         };
         let parts = manifest.parts_with_own_imports();
         Ok(Self {
             all: values(None)?,
             parts: parts.into_iter().map(|part| values(Some(part))).collect::<Result<_, _>>()?,
+            _carried: Arc::new(carried),
         })
     }
 
@@ -175,11 +182,10 @@ impl Reach {
 impl Values {
     fn of(
         manifest: &Manifest,
-        part: Option<&str>,
-        folders: &[(&MountPath, Access, &Folder)],
+        files: &Files<'_>,
         authorities: Option<&Authorities>,
     ) -> Result<Self, ReachError> {
-        let grants = || manifest.grants_of(part);
+        let grants = || manifest.grants_of(files.part);
         let upstreams = |interface: &str| {
             let egress = egress(grants().filter(|(name, _)| name.starts_with(interface)))?;
             Some(Arc::new(Upstreams::new(egress, authorities.cloned())))
@@ -188,7 +194,7 @@ impl Values {
             http_02: upstreams("wasi:http/outgoing-handler@"),
             http_03: upstreams("wasi:http/client@"),
             variables: variables(grants())?,
-            files: files(part, folders)?,
+            files: files.open(manifest)?,
             sockets: sockets(grants()),
         })
     }
@@ -267,26 +273,61 @@ fn variables<'a>(
     Ok(variables.into_iter().collect())
 }
 
-fn files(
-    part: Option<&str>,
-    folders: &[(&MountPath, Access, &Folder)],
-) -> Result<WasiFilesystemCtx, ReachError> {
-    if folders.is_empty() {
-        return Ok(WasiFilesystemCtx::default());
+/// The folders of one part, or of all.
+struct Files<'a> {
+    part: Option<&'a str>,
+    /// Those of the device.
+    folders: &'a [(&'a MountPath, Access, &'a Folder)],
+    /// Those of the artifact.
+    carried: &'a CarriedFiles,
+}
+
+impl Files<'_> {
+    fn open(&self, manifest: &Manifest) -> Result<WasiFilesystemCtx, ReachError> {
+        let carried = carried(manifest, self.part);
+        if self.folders.is_empty() && carried.is_empty() {
+            return Ok(WasiFilesystemCtx::default());
+        }
+        let mut wasi = WasiCtx::builder();
+        for (seen, access, Folder { path, read_only }) in self.folders {
+            let rights = match (access, read_only) {
+                (Access::ReadWrite, false) => FsPerms::ReadWrite,
+                (Access::ReadWrite, true) | (Access::Read, _) => FsPerms::ReadOnly,
+            };
+            self.mount(&mut wasi, seen, path, rights)?;
+        }
+        for (seen, digest) in carried {
+            // The linker has found that the manifest has an attachment for each.
+            if let Some(path) = self.carried.folder(digest) {
+                self.mount(&mut wasi, seen, path, FsPerms::ReadOnly)?;
+            }
+        }
+        Ok(wasi.build().filesystem().clone())
     }
-    let mut wasi = WasiCtx::builder();
-    for (seen, access, Folder { path, read_only }) in folders {
-        let rights = match (access, read_only) {
-            (Access::ReadWrite, false) => FsPerms::ReadWrite,
-            (Access::ReadWrite, true) | (Access::Read, _) => FsPerms::ReadOnly,
-        };
+
+    fn mount(
+        &self,
+        wasi: &mut WasiCtxBuilder,
+        seen: &MountPath,
+        path: &Path,
+        rights: FsPerms,
+    ) -> Result<(), ReachError> {
         wasi.preopened_dir(path, seen.as_str(), rights).map_err(|error| ReachError::Folder {
-            seen: MountPoint { part: part.map(str::to_owned), path: (*seen).clone() },
-            path: path.clone(),
+            seen: MountPoint { part: self.part.map(str::to_owned), path: seen.clone() },
+            path: path.to_owned(),
             because: error.root_cause().to_string(),
         })?;
+        Ok(())
     }
-    Ok(wasi.build().filesystem().clone())
+}
+
+/// The files that a part sees; every version of the interface sees the same, which the linker has checked.
+fn carried<'a>(manifest: &'a Manifest, part: Option<&'a str>) -> BTreeMap<&'a MountPath, &'a Sha256Digest> {
+    let grants = manifest.grants_of(part).filter_map(|(_, grant)| match grant {
+        Grant::Filesystem(FilesystemGrant { files, .. }) => Some(files),
+        _ => None,
+    });
+    grants.flatten().collect()
 }
 
 /// Every interface of sockets has the same addresses, which the linker has checked.

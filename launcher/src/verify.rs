@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use wadoo_signing::digest::{Blake3Digest, Sha256Digest};
 use wadoo_signing::envelope::{Envelope, EnvelopeError};
+use wadoo_signing::files::FILES;
 use wadoo_signing::key::KeyId;
 use wadoo_signing::lines::SOURCE_LINES;
 use wadoo_signing::manifest::{AttachmentInfo, Manifest, PayloadDigests};
@@ -50,6 +51,7 @@ pub struct VerifiedArtifact {
     identity: Sha256Digest,
     signers: BTreeSet<KeyId>,
     lines: Option<SignedAttachment>,
+    trees: Vec<(Sha256Digest, Vec<u8>)>,
 }
 
 /// An attachment whose digest a trusted key signed, in an open file.
@@ -302,7 +304,16 @@ impl AuthenticArtifact {
     pub fn hash(mut self) -> Result<VerifiedArtifact, VerifyError> {
         let lines = self.attachments.iter().position(|one| one.info.kind == SOURCE_LINES);
         let lines = lines.map(|index| self.attachments.swap_remove(index));
-        let check = || self.attachments.iter().try_for_each(|attachment| attachment.read().map(drop));
+        let check = || -> Result<Vec<_>, VerifyError> {
+            let mut trees = Vec::new();
+            for attachment in &self.attachments {
+                let bytes = attachment.read()?;
+                if attachment.info.kind == FILES {
+                    trees.push((attachment.info.sha256, bytes));
+                }
+            }
+            Ok(trees)
+        };
         let (payload, attachments) = std::thread::scope(|scope| {
             let beside = match self.attachments.is_empty() {
                 true => None,
@@ -316,10 +327,9 @@ impl AuthenticArtifact {
             };
             (payload, attachments)
         });
-        let payload = payload?;
-        attachments?;
+        let (payload, trees) = (payload?, attachments?);
         let Self { path, statement, identity, signers, .. } = self;
-        Ok(VerifiedArtifact { path, payload, statement, identity, signers, lines })
+        Ok(VerifiedArtifact { path, payload, statement, identity, signers, lines, trees })
     }
 
     fn place_and_check(&self) -> Result<Payload, VerifyError> {
@@ -359,6 +369,11 @@ impl VerifiedArtifact {
     /// The table of source lines, if it has one.
     pub fn lines(&self) -> Option<&SignedAttachment> {
         self.lines.as_ref()
+    }
+
+    /// The trees of files that it carries, by their digests, as `FileTree` reads them.
+    pub fn trees(&self) -> &[(Sha256Digest, Vec<u8>)] {
+        &self.trees
     }
 
     /// Checks the digests that a start does not: two of the payload, and that of the source lines. A manifest must not

@@ -5,12 +5,14 @@ mod guest;
 use std::collections::{BTreeMap, BTreeSet};
 
 use wadoo_launcher::command::{Command, RunError};
+use wadoo_launcher::files::CarriedFiles;
 use wadoo_launcher::mounts::Mounts;
 use wadoo_launcher::reach::Reach;
+use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::{
     EnvironmentGrant, FilesystemGrant, Grant, Manifest, OutgoingHttp, SocketsGrant, Trigger,
 };
-use wadoo_signing::mount::{Access, MAX_MOUNTS};
+use wadoo_signing::mount::{Access, MAX_MOUNTS, MountPath};
 use wadoo_signing::report::{Exit, Report};
 
 fn command(adjust: impl FnOnce(&mut Manifest)) -> Command {
@@ -73,7 +75,9 @@ fn versions_of_one_interface_cannot_have_different_grants() {
         for (version, access) in [("0.2.0", Access::Read), ("0.3.0", Access::ReadWrite)] {
             let mounts = BTreeMap::from([("/data".parse().unwrap(), access)]);
             let import = format!("wasi:filesystem/preopens@{version}");
-            manifest.grants.insert(import, Grant::Filesystem(FilesystemGrant { mounts }));
+            manifest
+                .grants
+                .insert(import, Grant::Filesystem(FilesystemGrant { mounts, files: BTreeMap::new() }));
         }
     });
     assert!(folders.is_some_and(|text| text.contains("other values")));
@@ -81,9 +85,20 @@ fn versions_of_one_interface_cannot_have_different_grants() {
     let many = refusal(|manifest| {
         let mounts = (0..=MAX_MOUNTS).map(|n| (format!("/{n}").parse().unwrap(), Access::Read)).collect();
         let import = "wasi:filesystem/preopens@0.2.0".to_owned();
-        manifest.grants.insert(import, Grant::Filesystem(FilesystemGrant { mounts }));
+        manifest.grants.insert(import, Grant::Filesystem(FilesystemGrant { mounts, files: BTreeMap::new() }));
     });
     assert!(many.is_some_and(|text| text.contains("more mounts")));
+
+    fn carry(manifest: &mut Manifest, mounts: BTreeMap<MountPath, Access>) {
+        let files = BTreeMap::from([("/data".parse().unwrap(), Sha256Digest::of(b"a tree"))]);
+        let import = "wasi:filesystem/preopens@0.2.0".to_owned();
+        manifest.grants.insert(import, Grant::Filesystem(FilesystemGrant { mounts, files }));
+    }
+    let lacking = refusal(|manifest| carry(manifest, BTreeMap::new()));
+    assert!(lacking.is_some_and(|text| text.contains("does not carry")));
+    let twice =
+        refusal(|manifest| carry(manifest, BTreeMap::from([("/data".parse().unwrap(), Access::Read)])));
+    assert!(twice.is_some_and(|text| text.contains("at one path")));
 
     let hosts = refusal(|manifest| {
         for (version, host) in [("0.2.0", "a:1"), ("0.2.6", "b:1")] {
@@ -100,8 +115,13 @@ fn versions_of_one_interface_cannot_have_different_grants() {
 fn run(arguments: &[&str]) -> Result<u8, RunError> {
     let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let reach =
-        Reach::of(&guest::manifest(Trigger::Command02, BTreeSet::new()), &Mounts::new(), None).unwrap();
+    let reach = Reach::of(
+        &guest::manifest(Trigger::Command02, BTreeSet::new()),
+        &Mounts::new(),
+        CarriedFiles::default(),
+        None,
+    )
+    .unwrap();
     runtime.block_on(command(|manifest| manifest.limits.timeout_ms = Some(1000)).run(&arguments, &reach))
 }
 

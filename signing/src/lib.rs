@@ -1,5 +1,5 @@
 //! What the composer and the launcher must agree on: the manifest and its statement, the envelope and its
-//! signatures, the framing of `app.cwasm`, the table of source lines, keys, trust and policy, and how errors are told.
+//! signatures, the framing of `app.cwasm`, the table of source lines, trees of files, keys, trust and policy, and how errors are told.
 //!
 //! Deliberately absent: wasmtime, clap, async, and any opinion on how a payload is produced or run.
 
@@ -7,6 +7,7 @@ pub mod destination;
 pub mod digest;
 pub mod elf;
 pub mod envelope;
+pub mod files;
 pub mod framing;
 pub mod json;
 pub mod key;

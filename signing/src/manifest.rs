@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::destination::{Destination, Network};
 use crate::digest::{Blake3Digest, FsVerityDigest, Sha256Digest};
+use crate::files::FILES;
 use crate::lines::SOURCE_LINES;
 use crate::mount::{Access, MountPath};
 
@@ -218,7 +219,7 @@ pub enum Grant {
     OutgoingHttp(OutgoingHttp),
     /// Variables of the launcher's own environment, by name.
     Environment(EnvironmentGrant),
-    /// Folders that the operator names at the start.
+    /// Folders that the operator names at the start, and trees of files that the artifact carries.
     Filesystem(FilesystemGrant),
     /// TCP and UDP to the listed addresses.
     Sockets(SocketsGrant),
@@ -241,9 +242,15 @@ impl fmt::Display for Grant {
                 f.write_str("connect: what the sockets may that it is given")
             }
             Self::Sockets(sockets) => write!(f, "connect: {}", listed(&sockets.connect)),
-            Self::Filesystem(filesystem) => {
-                let mounts = filesystem.mounts.iter().map(|(path, access)| format!("{path} ({access})"));
-                write!(f, "mounts: {}", mounts.collect::<Vec<_>>().join(", "))
+            Self::Filesystem(FilesystemGrant { mounts, files }) => {
+                let mounts: Vec<_> =
+                    mounts.iter().map(|(path, access)| format!("{path} ({access})")).collect();
+                let files = listed(files.keys());
+                match (mounts.is_empty(), files.is_empty()) {
+                    (_, true) => write!(f, "mounts: {}", mounts.join(", ")),
+                    (true, false) => write!(f, "files: {files}"),
+                    (false, false) => write!(f, "mounts: {}; files: {files}", mounts.join(", ")),
+                }
             }
         }
     }
@@ -276,8 +283,12 @@ pub struct EnvironmentGrant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FilesystemGrant {
-    /// Where each is seen, and what may be done there.
+    /// Folders that the operator names at the start: where each is seen, and what may be done there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub mounts: BTreeMap<MountPath, Access>,
+    /// Trees of files that the artifact carries: where each is seen, and the digest of the attachment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub files: BTreeMap<MountPath, Sha256Digest>,
 }
 
 /// Which addresses an application may exchange data with. It cannot listen, nor look names up. Empty for the interfaces
@@ -420,6 +431,7 @@ impl AttachmentInfo {
     pub fn title(&self) -> String {
         match self.kind {
             SOURCE_LINES => "source lines".to_owned(),
+            FILES => "files".to_owned(),
             kind => format!("kind {kind}"),
         }
     }

@@ -14,6 +14,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use tokio::runtime::Handle;
 use wadoo_launcher::app::{App, LinkedApp};
 use wadoo_launcher::authorities::Authorities;
+use wadoo_launcher::files::CarriedFiles;
 use wadoo_launcher::limits::ConnectionLimits;
 use wadoo_launcher::lines::SourceLines;
 use wadoo_launcher::listen::Bound;
@@ -191,7 +192,8 @@ impl Session {
                 .because(error.root_cause().to_string())
         })?;
         let component = load::load(&serving.engine, &artifact)?;
-        let reach = Reach::of(&manifest, &self.mounts, self.authorities.as_ref())?;
+        let reach =
+            Reach::of(&manifest, &self.mounts, CarriedFiles::unpack(&artifact)?, self.authorities.as_ref())?;
         let app = LinkedApp::new(serving.engine, &component, manifest.clone())?;
         Ok((app.with_lines(SourceLines::of(&artifact)).start(reach)?, manifest))
     }

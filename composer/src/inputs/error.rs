@@ -11,6 +11,7 @@ use super::component::{MAX_IMPORTS_AND_EXPORTS, MAX_TYPE_DEPTH};
 use super::file::MAX_COMPONENT_SIZE;
 use super::gather::{MAX_RECIPE_DEPTH, MAX_TOTAL_PARTS};
 use super::module::ModuleError;
+use super::tree::TreeError;
 use super::wit::WitError;
 use crate::link::MAX_NESTING;
 use crate::recipe::{Component, Input, MemorySize, PartName, Span, Spanned, WitWorld};
@@ -47,6 +48,8 @@ pub enum InputError {
     Module(#[from] ModuleError),
     #[error(transparent)]
     Wit(#[from] WitError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     #[error("it is a part of itself")]
     Circle { recipes: Vec<String> },
     #[error("recipes are parts of recipes more than {MAX_RECIPE_DEPTH} deep")]
@@ -84,6 +87,8 @@ pub(super) enum Subject<'a> {
     Input(&'a Component),
     /// The WIT of a world, and the world in it.
     World(&'a WitWorld),
+    /// A folder that a part carries.
+    Files(&'a Spanned<PathBuf>),
 }
 
 impl<'a> Subject<'a> {
@@ -91,6 +96,7 @@ impl<'a> Subject<'a> {
     pub(super) fn path(self) -> &'a Spanned<PathBuf> {
         match self {
             Self::World(world) => &world.path,
+            Self::Files(path) => path,
             Self::Input(component) => match &component.input {
                 Input::Component(path) | Input::Module(path) | Input::Recipe(path) => path,
                 Input::Pattern(_) | Input::Assembly(_) => {
@@ -132,6 +138,7 @@ impl InputError {
                 "{}, or correct the path, which is relative to the recipe's folder",
                 match subject {
                     Subject::World(_) => "write the WIT first",
+                    Subject::Files(_) => "make the folder first",
                     Subject::Input(component) => match component.input {
                         Input::Component(_) | Input::Pattern(_) => "build the component first",
                         Input::Module(_) => "build the module first",
@@ -162,6 +169,7 @@ impl InputError {
             Self::Component => Some(format!("write `path = \"{written}\"` in place of `module`")),
             Self::Module(error) => error.hint(),
             Self::Wit(error) => error.hint(),
+            Self::Tree(error) => error.hint(Path::new(&text)),
             Self::Memory { initial, .. } => Some(format!(
                 "write `memory = \"{initial}\"` or more, or build it with a smaller stack and less static data"
             )),
@@ -181,6 +189,9 @@ impl InputError {
         let what = match self {
             Self::Pin { .. } => {
                 format!("cannot use `{shown}` for `{name}`: its digest is not the one that the recipe pins")
+            }
+            Self::Missing { .. } if matches!(subject, Subject::Files(_)) => {
+                format!("cannot use `{shown}` for `{name}`: there is no such folder")
             }
             _ => format!("cannot use `{shown}` for `{name}`: {self}"),
         };

@@ -9,12 +9,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::manifest;
+use wadoo_signing::manifest::{self, FilesystemGrant, Grant};
 use wadoo_signing::report::Report;
 
 use super::error::{Failures, InputError, Subject};
+use super::tree::{MAX_CARRIED_SIZE, MAX_CARRIED_TREES, Tree, TreeError};
 use super::wit::Wit;
-use super::{file, pattern, wit};
+use super::{file, pattern, tree, wit};
 use crate::recipe::{self, Component, Input, PartName, Recipe, Spanned, WitWorld};
 
 /// How deep recipes may be parts of recipes.
@@ -35,6 +36,8 @@ pub struct Gathered {
     pub(super) wit: Option<Wit>,
     /// The files of this recipe's parts, each once.
     pub(super) files: BTreeMap<Sha256Digest, Vec<u8>>,
+    /// The trees of files that they carry, each once.
+    pub(super) trees: BTreeMap<Sha256Digest, Vec<u8>>,
     /// What could not be read.
     pub(super) failures: Failures,
 }
@@ -107,6 +110,16 @@ impl Gathered {
             if let (Some(wit), Some(world)) = (self.wits.get(name), &component.world) {
                 add(accounts, format!("{name_in_all}.world"), wit.digest(), &world.path.value);
             }
+            if let Some(Grant::Filesystem(FilesystemGrant { files, .. })) = &component.carried {
+                for (seen, digest) in files {
+                    add(
+                        accounts,
+                        format!("{name_in_all}.files{seen}"),
+                        *digest,
+                        &component.files[seen].value,
+                    );
+                }
+            }
             match (material, &component.input) {
                 (Material::Component(digest), Input::Component(path))
                 | (Material::Module(digest), Input::Module(path)) => {
@@ -174,6 +187,7 @@ impl Reader {
         pattern::expand(&mut recipe, &folder, &mut failures);
         self.parts += recipe.components.len();
         let (mut parts, mut wits, mut files) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let trees = read_trees(&mut recipe, &folder, &mut failures);
         let here = |error: &InputError, subject: Subject, name: &str| {
             (recipe.source.place(&error.span(subject)), error.report(name, subject, &folder))
         };
@@ -208,7 +222,7 @@ impl Reader {
             }
             read => read.ok().flatten(),
         };
-        Gathered { recipe, parts, wits, wit, files, failures }
+        Gathered { recipe, parts, wits, wit, files, trees, failures }
     }
 
     fn part<'a>(
@@ -251,6 +265,42 @@ impl Reader {
         self.open.push(open);
         Ok(())
     }
+}
+
+/// Reads the folders that parts carry, and says in `recipe` what each part is granted by that.
+fn read_trees(
+    recipe: &mut Recipe,
+    folder: &Path,
+    failures: &mut Failures,
+) -> BTreeMap<Sha256Digest, Vec<u8>> {
+    let mut trees: BTreeMap<Sha256Digest, Vec<u8>> = BTreeMap::new();
+    let source = &recipe.source;
+    for (name, component) in &mut recipe.components {
+        let mut files = BTreeMap::new();
+        for (seen, path) in &component.files {
+            let held: u64 = trees.values().map(|bytes| bytes.len() as u64).sum();
+            let tree = Tree::read(folder, &path.value, MAX_CARRIED_SIZE - held).and_then(|tree| {
+                let room = trees.len() < MAX_CARRIED_TREES || trees.contains_key(&tree.digest);
+                if room { Ok(tree) } else { Err(TreeError::TooManyTrees.into()) }
+            });
+            match tree {
+                Ok(tree) => {
+                    files.insert(seen.clone(), tree.digest);
+                    trees.insert(tree.digest, tree.bytes);
+                }
+                Err(error) => {
+                    let subject = Subject::Files(path);
+                    let report = error.report(name.as_str(), subject, folder);
+                    failures.add(source.place(&error.span(subject)), report);
+                }
+            }
+        }
+        if files.len() == component.files.len() && !files.is_empty() {
+            component.carried =
+                Some(Grant::Filesystem(FilesystemGrant { mounts: component.own_mounts(), files }));
+        }
+    }
+    trees
 }
 
 /// Reads the WIT that describes `world`, if there is one.
@@ -319,6 +369,8 @@ impl Watched {
                 Input::Assembly(_) => {}
             }
         }
+        let carried = recipe.components.values().flat_map(|component| component.files.values());
+        self.folders.extend(carried.flat_map(|path| tree::folders(&folder.join(&path.value))));
         let of_parts = recipe.components.values().filter_map(|component| component.world.as_ref());
         for world in of_parts.chain(&recipe.app.world) {
             let wit = folder.join(&world.path.value);

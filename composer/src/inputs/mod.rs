@@ -14,6 +14,7 @@ mod gather;
 mod memory;
 mod module;
 mod pattern;
+mod tree;
 mod wit;
 mod world;
 
@@ -31,6 +32,7 @@ pub use file::MAX_COMPONENT_SIZE;
 pub use gather::{Gathered, MAX_RECIPE_DEPTH, MAX_TOTAL_PARTS, Watched, gather, watched};
 pub use module::ModuleError;
 pub use pattern::{MAX_FOLDER_ENTRIES, MatchError};
+pub use tree::{MAX_CARRIED_SIZE, MAX_CARRIED_TREES, TreeError};
 pub use wit::{MAX_WIT_FILES, MAX_WIT_NESTING, MAX_WIT_SIZE, WitError};
 
 use crate::recipe::{
@@ -56,6 +58,8 @@ pub struct Inputs {
     pub(crate) accounts: BTreeMap<String, manifest::Input>,
     /// Those of them that no file of the user is: adapters.
     pub(crate) adapters: BTreeMap<String, manifest::Input>,
+    /// The trees of files that parts carry, by digest, as an artifact has them.
+    pub(crate) trees: BTreeMap<Sha256Digest, Vec<u8>>,
     /// The imports for which the recipe of a part, where it is one, has values of its own.
     pub(crate) asked: BTreeMap<PartName, BTreeSet<String>>,
 }
@@ -121,7 +125,7 @@ pub type Compose<'a> = &'a dyn Fn(Gathered) -> Result<Composition, Vec<Report>>;
 /// One report for each part that cannot be used, in the order of the recipe.
 pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs), Vec<Report>> {
     let accounts = gathered.accounts().unwrap_or_default();
-    let Gathered { mut recipe, parts, mut wits, wit, files, mut failures } = gathered;
+    let Gathered { mut recipe, parts, mut wits, wit, files, trees, mut failures } = gathered;
     let folder = gather::folder(recipe.source.file());
     let inputs = Inputs {
         types: Types::new(),
@@ -131,6 +135,7 @@ pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs)
         app_world: None,
         accounts,
         adapters: BTreeMap::new(),
+        trees,
         asked: BTreeMap::new(),
     };
     let mut reader = Reader { inputs, files, compose };

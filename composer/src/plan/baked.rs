@@ -99,6 +99,7 @@ pub(super) fn differences(types: &Types, source: Source, interface: InterfaceId)
 pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (part, component) in &recipe.components {
         idle(part, component, inputs, problems);
+        idle_files(recipe, part, component, wiring, problems);
         if let (Some(open), Some(decisions)) = (&component.values.open, wiring.get(part)) {
             let of_variables = |import: &str| {
                 Source::of(import) == Some(Source::Environment)
@@ -123,6 +124,26 @@ pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems:
             let open = component.values.open.is_some();
             (Some(env.span.clone()), PlanError::BakedAndOpen { part: part.clone(), key, open })
         }));
+    }
+}
+
+/// Reports files of a part that does not ask the launcher for its folders.
+fn idle_files(
+    recipe: &Recipe,
+    part: &PartName,
+    component: &Component,
+    wiring: &Wiring,
+    problems: &mut Problems,
+) {
+    let Some(folder) = component.files.values().next() else { return };
+    let granted = |(import, decision): (&String, &Decision)| {
+        decision.launcher() == Some(LauncherReason::Granted)
+            && matches!(recipe.grant(part, import), Some(Grant::Filesystem(_)))
+    };
+    if !wiring.get(part).into_iter().flatten().any(granted) {
+        let what = "`wasi:filesystem/preopens` from the launcher";
+        let problem = PlanError::IdleValues { part: part.clone(), key: "files", what };
+        problems.push((Some(folder.span.clone()), problem));
     }
 }
 

@@ -75,6 +75,9 @@ impl PlanError {
             Self::Apart { .. } => {
                 vec!["all parts of a recipe that is a part share what that part is granted".to_owned()]
             }
+            Self::CarriedWithin { .. } => {
+                vec!["the artifact carries files for the parts of its own recipe".to_owned()]
+            }
             Self::Missing { missing, .. } => missing_lines(missing),
             Self::Reuse { trigger, command: true } => {
                 vec![format!(

@@ -55,6 +55,8 @@ pub enum PlanError {
     TooManyApart { app: String, count: usize },
     #[error("`{part}` has values of its own for `{import}`, and its recipe is a part of another")]
     Apart { part: PartName, import: String },
+    #[error("`{part}` carries files, and its recipe is a part of another")]
+    CarriedWithin { part: PartName },
     #[error("`{part}` imports `{import}` and does not allow it")]
     NotAllowed { part: PartName, import: String, has_allow: bool, has_deny: bool },
     #[error("cannot plan `{app}`: {}", count(missing.len(), "import has no provider", "imports have no provider"))]

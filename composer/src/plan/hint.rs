@@ -75,6 +75,9 @@ impl PlanError {
                 let import = bare(import);
                 format!("grant it to all of them or none: `\"{import}\"` in `[grants]` and in each `allow`, or in `deny`")
             }
+            Self::CarriedWithin { .. } => {
+                "write `files` into the table of the part that is made of this recipe, where it is used".into()
+            }
             Self::Missing { missing, .. } => missing_hint(missing),
             Self::LauncherTypes { part, other, import, .. } => {
                 format!("rebuild `{part}` or `{other}`, so that both use the same WIT of `{}`", package(import))

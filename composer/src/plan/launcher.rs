@@ -91,6 +91,15 @@ pub(super) fn refuse_apart(
     }
 }
 
+/// What a recipe that is a part of another says of files would be lost: its composition is one component.
+pub(super) fn refuse_files(recipe: &Recipe, problems: &mut Problems) {
+    for (part, component) in &recipe.components {
+        if let Some(folder) = component.files.values().next() {
+            problems.push((Some(folder.span.clone()), PlanError::CarriedWithin { part: part.clone() }));
+        }
+    }
+}
+
 /// The import of the root that `part` gets as `import`, and its name.
 pub(super) fn root_import<'a>(
     launcher: &'a BTreeMap<String, LauncherImport>,

@@ -216,6 +216,7 @@ fn plan_as(role: Role, recipe: &Recipe, inputs: &Inputs) -> Result<Plan, Vec<Rep
     let launcher = launcher::imports(recipe, inputs, &wiring, decided, &mut problems);
     if role == Role::Part {
         launcher::refuse_apart(recipe, &launcher, &mut problems);
+        launcher::refuse_files(recipe, &mut problems);
     }
     if let Some(exports) = whole {
         conform::application(recipe, inputs, &exports.names, &launcher, &mut problems);

@@ -12,7 +12,7 @@ use super::problems::{Problems, Table, Unsupported};
 use super::source::Spanned;
 use super::syntax::{clipped, quoted};
 use super::{
-    Component, Grant, InterfaceName, InterfacePattern, PartName, PathPattern, Provider, grants, input,
+    Component, Grant, InterfaceName, InterfacePattern, PartName, PathPattern, Provider, files, grants, input,
     memory, provider, values, world,
 };
 use crate::interfaces;
@@ -78,6 +78,7 @@ const COMPONENT: &[&str] = &[
     "args",
     "open",
     "not-secret",
+    "files",
     "memory",
     "wit",
     "world",
@@ -87,7 +88,6 @@ const ASSEMBLED: &[&str] =
     &["path", "module", "recipe", "assemble", "digest", "with", "allow", "deny", "grants"];
 const COMPONENT_LATER: &[Unsupported] = &[
     ("oci", "parts from a registry come with a later version; name a file with `path`"),
-    ("files", "baked files come with a later version"),
     ("isolate", "islands come with a later version"),
     ("initialize", "pre-initialisation comes with a later version"),
     ("publisher", "signatures of parts are checked by a later version; pin the part with `digest`"),
@@ -108,6 +108,8 @@ fn read_component(
     let deny = read_patterns(table, "deny", problems);
     let grants = grants::of_part(table, problems);
     let values = values::read(table, grants.as_ref(), problems);
+    let others = [("allow", allow.as_ref()), ("deny", deny.as_ref())];
+    let files = files::read(table, grants.as_ref(), others, problems);
     let memory = memory::read(table, problems);
     let world = world::read(table, problems);
     if let (Some(allow), Some(deny)) = (&allow, &deny) {
@@ -129,6 +131,8 @@ fn read_component(
         deny: deny?,
         grants: grants?,
         values: values?,
+        files: files?,
+        carried: None,
         memory: memory?,
         world: world?,
     })

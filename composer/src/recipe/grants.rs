@@ -336,7 +336,7 @@ fn filesystem(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {
             None => whole = false,
         }
     }
-    whole.then_some(Grant::Filesystem(FilesystemGrant { mounts }))
+    whole.then_some(Grant::Filesystem(FilesystemGrant { mounts, files: BTreeMap::new() }))
 }
 
 fn mount(item: &Node<DeValue<'_>>, problems: &mut Problems<'_>) -> Option<(MountPath, Access)> {

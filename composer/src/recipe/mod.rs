@@ -8,6 +8,7 @@
 mod assembly;
 mod components;
 mod file;
+mod files;
 mod grants;
 mod input;
 mod instances;
@@ -32,13 +33,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wadoo_signing::digest::Sha256Digest;
-use wadoo_signing::manifest::{Grant, Reuse};
+use wadoo_signing::manifest::{FilesystemGrant, Grant, Reuse};
+use wadoo_signing::mount::{Access, MountPath};
 
 use crate::interfaces;
 use crate::target::{CpuLevel, Target};
 
 pub use assembly::{Assembly, FunctionName, NotAFunction};
 pub use file::{MAX_RECIPE_SIZE, read};
+pub(crate) use files::PREOPENS;
 pub use input::Input;
 pub use memory::MemorySize;
 pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
@@ -112,6 +115,10 @@ pub struct Component {
     pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
     /// `config`, `env`, `args` and `open`: what is baked into this part.
     pub values: Values,
+    /// `files`: folders, relative to the recipe's folder, by where this part sees them.
+    pub files: BTreeMap<MountPath, Spanned<PathBuf>>,
+    /// What `files` and its own mounts are as a grant, when the folders have been read.
+    pub carried: Option<Grant>,
     /// `memory`: the most that each of its linear memories may have.
     pub memory: Option<Spanned<MemorySize>>,
     /// `wit` and `world`: what it must conform to.
@@ -122,6 +129,15 @@ impl Component {
     /// Whether the recipe's text has a `with` for it: what `assemble` says is wired too.
     pub(crate) fn has_with(&self) -> bool {
         self.with.keys().any(|name| !name.id().starts_with(interfaces::FROM))
+    }
+
+    /// The mounts that its own `grants` have.
+    pub(crate) fn own_mounts(&self) -> BTreeMap<MountPath, Access> {
+        let mounts = self.grants.values().filter_map(|grant| match &grant.value {
+            Grant::Filesystem(FilesystemGrant { mounts, .. }) => Some(mounts.clone()),
+            _ => None,
+        });
+        mounts.flatten().collect()
     }
 
     /// The entry of `with` for an import; the parser sees to it that no two mean the same.
@@ -233,10 +249,14 @@ impl Recipe {
     }
 }
 
-/// The values that a part has for an import in its own table: its `open`, or its `grants`.
+/// The values that a part has for an import in its own table: its `open`, its `files`, or its `grants`.
 fn own_grant<'a>(component: &'a Component, import: &str) -> Option<&'a Grant> {
-    let open = component.values.open.as_ref().filter(|_| import.starts_with("wasi:cli/environment@"));
-    open.map(|open| &open.value).or_else(|| named(&component.grants, import))
+    match import.split('@').next() {
+        Some("wasi:cli/environment") => component.values.open.as_ref().map(|open| &open.value),
+        Some(PREOPENS) => component.carried.as_ref(),
+        _ => None,
+    }
+    .or_else(|| named(&component.grants, import))
 }
 
 /// The first pattern that matches the import.

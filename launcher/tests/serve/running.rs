@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use wadoo_launcher::app::{App, LinkedApp, StartError};
+use wadoo_launcher::files::CarriedFiles;
 use wadoo_launcher::limits::ConnectionLimits;
 use wadoo_launcher::listen::Bound;
 use wadoo_launcher::mounts::Mounts;
@@ -48,7 +49,7 @@ pub(crate) fn try_app(
     manifest.imports = guest::imports(&component_for_names);
     adjust(&mut manifest);
     let (engine, component) = guest::load(&manifest, component);
-    let reach = Reach::of(&manifest, &Mounts::new(), None).expect("no mounts");
+    let reach = Reach::of(&manifest, &Mounts::new(), CarriedFiles::default(), None).expect("no mounts");
     LinkedApp::new(engine, &component, manifest)?.start(reach)
 }
 

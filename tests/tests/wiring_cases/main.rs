@@ -43,7 +43,9 @@ fn prepare(case: &Path, folder: &Path) {
         match path.extension().and_then(|extension| extension.to_str()) {
             _ if path.is_dir() => {
                 fs::create_dir(&target).expect("folder");
-                if path.ends_with("wit") { copy(&path, &target) } else { prepare(&path, &target) }
+                // What lies in these is read as it is.
+                let as_it_is = path.ends_with("wit") || path.ends_with("static");
+                if as_it_is { copy(&path, &target) } else { prepare(&path, &target) }
             }
             Some("wit") => {
                 let text = fs::read_to_string(&path).expect("wit");
