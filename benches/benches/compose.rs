@@ -18,6 +18,11 @@ use wadoo_benches::chain::Chain;
 use wadoo_benches::figures::Series;
 
 const RUNS: usize = 30;
+/// Parts of `chain`.
+const PARTS: usize = 20;
+/// Parts that have together the bytes of twenty of 50 KB. There is one middleware to make a chain of, with 69 KB, so it is
+/// the number that comes near to that aim, and not the size.
+const PARTS_OF_A_MEGABYTE: usize = 15;
 
 /// The times of one run.
 struct Run {
@@ -46,11 +51,22 @@ fn main() {
         share(recipe, &mut command(&build::workspace().join("recipes").join(recipe)));
     }
     let folder = tempfile::tempdir().expect("a folder can be made");
-    let chain = Chain::write(folder.path());
+    let chain = Chain::write(folder.path(), PARTS);
+    let shorter_folder = tempfile::tempdir().expect("a folder can be made");
+    let shorter = Chain::write(shorter_folder.path(), PARTS_OF_A_MEGABYTE);
+    share("chain-of-1-MB", &mut command(shorter_folder.path()));
     let mut command = command(folder.path());
     share("chain", &mut command);
-    let (parts, bytes) = chain.size();
-    println!("\n`chain` has {parts} parts of {} KB in the middle\n", bytes / parts as u64 / 1000);
+    println!();
+    for (name, chain) in [("chain-of-1-MB", &shorter), ("chain", &chain)] {
+        let (parts, bytes) = chain.size();
+        println!(
+            "`{name}` has {parts} parts of {} KB in the middle, {} KB",
+            bytes / parts as u64 / 1000,
+            bytes / 1000
+        );
+    }
+    println!();
     beside_peers(&chain, &mut command);
 }
 

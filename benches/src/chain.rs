@@ -7,9 +7,6 @@ use std::process::{Command, Stdio};
 
 use crate::build;
 
-/// Parts of the application: so many middlewares, a service, and its plugin.
-const MIDDLEWARES: usize = 18;
-
 /// What the middleware of a number is called: in `wac` no word of a name begins with a digit.
 fn middleware(number: usize) -> String {
     format!("log-{}", char::from(b'a' + number as u8))
@@ -19,16 +16,19 @@ fn middleware(number: usize) -> String {
 #[derive(Debug)]
 pub struct Chain {
     folder: PathBuf,
+    middlewares: usize,
 }
 
 impl Chain {
-    /// Writes it to `folder`. No two parts have the same bytes, so that none is embedded twice.
+    /// Writes one of so many parts to `folder`: middlewares, a service, and its plugin. No two have the same bytes, so that
+    /// none is embedded twice.
     ///
     /// # Panics
     ///
-    /// Something cannot be read or written, here and below.
-    pub fn write(folder: &Path) -> Self {
-        let chain = Self { folder: folder.to_owned() };
+    /// Something cannot be read or written, here and below. There are fewer than three parts, or more than 28.
+    pub fn write(folder: &Path, parts: usize) -> Self {
+        assert!((3..=28).contains(&parts), "a chain has a middleware, and a letter for each");
+        let chain = Self { folder: folder.to_owned(), middlewares: parts - 2 };
         let guest = |name: &str| {
             fs::read(build::workspace().join(format!("recipes/wadoocore/guests/{name}.wasm")))
                 .expect("prebuilt")
@@ -37,14 +37,14 @@ impl Chain {
             fs::write(folder.join(name).with_extension("wasm"), guest(name)).expect("there is room");
         }
         let log = guest("access-log");
-        for number in 0..MIDDLEWARES {
+        for number in 0..chain.middlewares {
             // A custom section of one byte, which differs.
             let section = [0, 3, 1, b'n', number as u8];
             let bytes = [&log[..], &section].concat();
             fs::write(folder.join(middleware(number) + ".wasm"), bytes).expect("there is room");
         }
         fs::write(folder.join("recipe.toml"), chain.recipe()).expect("there is room");
-        fs::write(folder.join("chain.wac"), Self::wac()).expect("there is room");
+        fs::write(folder.join("chain.wac"), chain.wac()).expect("there is room");
         chain
     }
 
@@ -56,13 +56,13 @@ impl Chain {
     }
 
     /// The wiring as `wac` has it.
-    fn wac() -> String {
+    fn wac(&self) -> String {
         let mut text = "package bench:chain;\n".to_owned();
         text += "let math = new bench:math { ... };\n";
         text +=
             "let api = new bench:api { \"wadoo:math/ops@1.0.0\": math[\"wadoo:math/ops@1.0.0\"], ... };\n";
         let mut next = "api".to_owned();
-        for number in (0..MIDDLEWARES).rev() {
+        for number in (0..self.middlewares).rev() {
             let name = middleware(number);
             let argument = format!("\"wasi:http/handler@0.3.0\": {next}[\"wasi:http/handler@0.3.0\"]");
             let _ = writeln!(text, "let {name} = new bench:{name} {{ {argument}, ... }};");
@@ -100,7 +100,7 @@ impl Chain {
     }
 
     fn parts(&self) -> impl Iterator<Item = String> {
-        let middlewares = (0..MIDDLEWARES).map(middleware);
+        let middlewares = (0..self.middlewares).map(middleware);
         ["api", "math"].map(str::to_owned).into_iter().chain(middlewares)
     }
 
@@ -110,9 +110,9 @@ impl Chain {
         for part in self.parts() {
             let _ = writeln!(text, "[components.{part}]\npath = \"{part}.wasm\"");
         }
-        for number in 0..MIDDLEWARES {
+        for number in 0..self.middlewares {
             let next = match number + 1 {
-                MIDDLEWARES => "api".to_owned(),
+                last if last == self.middlewares => "api".to_owned(),
                 next => middleware(next),
             };
             let _ = writeln!(

@@ -6,6 +6,7 @@ pub mod binaries;
 pub mod hostile;
 pub mod misdeeds;
 pub mod scratch;
+pub mod second_engine;
 pub mod server;
 pub mod tools;
 pub mod victim;

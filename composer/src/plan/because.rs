@@ -31,6 +31,10 @@ impl PlanError {
                 lines.extend(difference_lines(differences, &sides, MAX_DIFFERENCES));
                 lines
             }
+            Self::RootItem { name, kind, exporters, .. } => exporters
+                .iter()
+                .map(|exporter| format!("`{exporter}` exports a {kind} `{name}`, and not in an interface"))
+                .collect(),
             Self::IdleAllow { import, decision: Decision::Launcher(LauncherReason::BaseSet), .. } => {
                 vec![match interfaces::capability(import) {
                     Some(_) => {

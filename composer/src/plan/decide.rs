@@ -26,6 +26,7 @@ pub(super) fn decide(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) 
                     part: part.clone(),
                     name: import.clone(),
                     kind: describe(*other),
+                    exporters: rules.exporters(import, *other),
                 }))),
             };
             match decided {
@@ -82,6 +83,16 @@ struct Offer<'a> {
 }
 
 impl Rules<'_> {
+    /// The other parts that export an item of this name and kind at their root.
+    fn exporters(&self, name: &str, kind: ItemKind) -> Vec<PartName> {
+        let others = self.recipe.components.keys().filter(|other| *other != self.part);
+        let has = |other: &&PartName| {
+            let export = self.inputs.world(other).exports.get(name);
+            export.is_some_and(|export| describe(*export) == describe(kind))
+        };
+        others.filter(has).cloned().collect()
+    }
+
     fn decide(&self, import: &str, interface: InterfaceId) -> Result<Decision, Refusal> {
         if let Some(source) = Source::of(import)
             && let Some(keys) = source.keys(self.component)

@@ -16,7 +16,7 @@ const MAX_NAMES: usize = 8;
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 pub enum PlanError {
     #[error("cannot wire `{part}`: it imports the {kind} `{name}`, and only interfaces can be wired")]
-    RootItem { part: PartName, name: String, kind: &'static str },
+    RootItem { part: PartName, name: String, kind: &'static str, exporters: Vec<PartName> },
     #[error("cannot wire `{provider}` into `{part}`: `{import}` has a different type")]
     Mismatch {
         part: PartName,
@@ -327,7 +327,7 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
 }
 
 /// "`a`, `b` and `c`"
-fn quoted(names: impl IntoIterator<Item = impl ToString>) -> String {
+pub(super) fn quoted(names: impl IntoIterator<Item = impl ToString>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{}`", name.to_string())).collect();
     match names.as_slice() {
         [] => "nothing".to_owned(),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::baked::Source;
 use super::conform::{Side, Violation};
 use super::error::{
-    Candidate, Edge, Fate, MissingImport, Origin, PlanError, View, With, bare, listed, package,
+    Candidate, Edge, Fate, MissingImport, Origin, PlanError, View, With, bare, listed, package, quoted,
     split_interface,
 };
 use super::{Decision, LauncherReason};
@@ -243,34 +243,72 @@ fn grant_line(import: &str) -> String {
     format!("add `\"{name}\" = {{ {values} }}` to `[grants]`")
 }
 
-fn missing_hint(missing: &[MissingImport]) -> String {
-    let is_wanted = |import: &MissingImport| import.allowed && import.grantable;
-    let by_habit: Vec<&MissingImport> = missing
+/// An import that language runtimes have by habit, and that nobody asked for.
+fn is_idle_habit(import: &MissingImport) -> bool {
+    interfaces::is_imported_by_habit(&import.import) && !(import.allowed && import.grantable)
+}
+
+/// An interface of WASI that no launcher provides, and nothing comes near to.
+fn is_beyond_launchers(import: &MissingImport) -> bool {
+    package(&import.import).starts_with("wasi:")
+        && import.near.is_none()
+        && !import.grantable
+        && !interfaces::is_imported_by_habit(&import.import)
+        && Source::of(&import.import) != Some(Source::Configuration)
+}
+
+/// What to do about the imports of one part that can be denied: one line for all of them, or the next run would tell
+/// of the others.
+fn deny_hint(missing: &[MissingImport]) -> Option<String> {
+    let first = missing.iter().find(|import| is_idle_habit(import) || is_beyond_launchers(import))?;
+    let of_part = || missing.iter().filter(|import| import.part == first.part);
+    let habits: Vec<&MissingImport> = of_part().filter(|import| is_idle_habit(import)).collect();
+    let beyond: Vec<&MissingImport> = of_part().filter(|import| is_beyond_launchers(import)).collect();
+    // A pattern of the whole package could mean the same as one that stands in the `deny`, and is refused then.
+    let patterns: BTreeSet<String> = habits
         .iter()
-        .filter(|import| interfaces::is_imported_by_habit(&import.import) && !is_wanted(import))
+        .chain(&beyond)
+        .map(|import| match package(&import.import) {
+            "wasi:sockets" if !first.has_deny => "\"wasi:sockets/*\"".to_owned(),
+            _ => format!("\"{}\"", bare(&import.import)),
+        })
         .collect();
-    if let Some(first) = by_habit.first() {
-        // A pattern of the whole package could mean the same as one that stands in the `deny`, and is refused then.
-        let patterns: BTreeSet<String> = by_habit
-            .iter()
-            .filter(|import| import.part == first.part)
-            .map(|import| match package(&import.import) {
-                "wasi:sockets" if !first.has_deny => "\"wasi:sockets/*\"".to_owned(),
-                _ => format!("\"{}\"", bare(&import.import)),
-            })
-            .collect();
-        let patterns: Vec<String> = patterns.into_iter().collect();
-        let deny = entry_line(&first.part, first.has_deny, "deny", &patterns.join(", "));
-        if first.allowed {
-            return format!(
-                "the launcher cannot provide them yet; if `{}` does not need them, remove the `allow` and {deny}",
-                first.part
-            );
+    let patterns: Vec<String> = patterns.into_iter().collect();
+    let deny = entry_line(&first.part, first.has_deny, "deny", &patterns.join(", "));
+    let part = &first.part;
+    let deny = match habits.iter().chain(&beyond).any(|import| import.allowed) {
+        true => format!("remove the `allow` and {deny}"),
+        false => deny,
+    };
+    let packages: BTreeSet<&str> = beyond.iter().map(|import| package(&import.import)).collect();
+    let provides = format!("no launcher provides {} yet", quoted(packages));
+    let component =
+        if beyond.len() == 1 { "a component that exports it" } else { "components that export them" };
+    Some(match (habits.first(), beyond.first()) {
+        (Some(habit), None) if habit.allowed => {
+            format!("the launcher cannot provide them yet; if `{part}` does not need them, {deny}")
         }
-        return format!(
-            "language runtimes import these whether they use them or not; if `{}` does not, {deny}",
-            first.part
-        );
+        (_, None) => {
+            format!(
+                "language runtimes import these whether they use them or not; if `{part}` does not, {deny}"
+            )
+        }
+        (None, _) => {
+            let others =
+                if missing.len() > beyond.len() { "; the others need components as well" } else { "" };
+            format!("{provides}: add {component}, or, if `{part}` can do without, {deny}{others}")
+        }
+        (Some(_), _) => format!(
+            "{provides}, and the others are what language runtimes import whether they use them or not: if `{part}` can do without, {deny}"
+        ),
+    })
+}
+
+fn missing_hint(missing: &[MissingImport]) -> String {
+    if missing.iter().any(is_idle_habit)
+        && let Some(hint) = deny_hint(missing)
+    {
+        return hint;
     }
     if let Some(import) =
         missing.iter().find(|import| Source::of(&import.import) == Some(Source::Configuration))
@@ -302,6 +340,9 @@ fn missing_hint(missing: &[MissingImport]) -> String {
         return format!(
             "rebuild `{importer}` or `{part}`, so that both use one version of `{name}`, or add a component that exports it"
         );
+    }
+    if let Some(hint) = deny_hint(missing) {
+        return hint;
     }
     match missing {
         [_] => "add a component that exports it".to_owned(),
