@@ -83,12 +83,12 @@ fn functions<'a>(
 }
 
 /// The first address that is used; none is zero.
-const BASE: u32 = 16;
+pub(super) const BASE: u32 = 16;
 
 /// Values in memory: texts, and lists of them as pairs of address and length.
 #[derive(Default)]
-struct Memory {
-    bytes: Vec<u8>,
+pub(super) struct Memory {
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Memory {
@@ -100,13 +100,13 @@ impl Memory {
         at
     }
 
-    fn text(&mut self, text: &str) -> [u32; 2] {
+    pub(super) fn text(&mut self, text: &str) -> [u32; 2] {
         let at = BASE + self.bytes.len() as u32;
         self.bytes.extend_from_slice(text.as_bytes());
         [at, text.len() as u32]
     }
 
-    fn words(&mut self, words: &[u32]) -> u32 {
+    pub(super) fn words(&mut self, words: &[u32]) -> u32 {
         let at = self.zeros(4 * words.len() as u32);
         let start = (at - BASE) as usize;
         for (word, place) in words.iter().zip(self.bytes[start..].chunks_exact_mut(4)) {
