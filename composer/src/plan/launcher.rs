@@ -8,7 +8,7 @@ use wadoo_signing::manifest::{Grant, MAX_PARTS_WITH_OWN_IMPORTS, SocketsGrant};
 use super::error::{MissingImport, Near, PlanError};
 use super::{LauncherImport, LauncherReason, Problems, Wiring, decide};
 use crate::inputs::Inputs;
-use crate::interfaces;
+use crate::interfaces::{self, Capability};
 use crate::recipe::{PartName, Recipe};
 use crate::signature::{self, Difference};
 
@@ -33,7 +33,10 @@ pub(super) fn imports(
     let tracks = tracks(recipe, inputs, wiring);
     let mut imports = BTreeMap::new();
     for uses in tracks.values() {
-        let shared = shared_grant(recipe, uses);
+        let alike =
+            |used: &&Use| carries_values(used.import) && is_one_capability(used.import, uses[0].import);
+        let of_capability: Vec<&Use> = tracks.values().flatten().filter(alike).collect();
+        let shared = shared_grant(recipe, &of_capability);
         let (together, apart): (Vec<&Use>, Vec<&Use>) =
             uses.iter().partition(|used| !carries_values(used.import) || used.grant == shared);
         check_types_merge(recipe, inputs, &together, problems);
@@ -125,7 +128,7 @@ fn tracks<'a>(recipe: &'a Recipe, inputs: &'a Inputs, wiring: &'a Wiring) -> BTr
 
 /// The values that the import of everybody has: none, if some part has none; else those of `[grants]`, which are
 /// shared; else those of the parts, if all have the same.
-fn shared_grant<'a>(recipe: &Recipe, uses: &[Use<'a>]) -> Option<&'a Grant> {
+fn shared_grant<'a>(recipe: &Recipe, uses: &[&Use<'a>]) -> Option<&'a Grant> {
     let first = uses.first()?.grant?;
     if uses.iter().all(|used| used.grant == Some(first)) {
         return Some(first);
@@ -134,6 +137,15 @@ fn shared_grant<'a>(recipe: &Recipe, uses: &[Use<'a>]) -> Option<&'a Grant> {
         return None;
     }
     uses.iter().find(|used| recipe.allows(used.part, used.import))?.grant
+}
+
+/// Whether the launcher has one set of values for both imports, if they are there for all. It has one for outgoing HTTP of each
+/// generation, and one for all versions and interfaces of everything else.
+fn is_one_capability(a: &str, b: &str) -> bool {
+    match interfaces::capability(a) {
+        None | Some(Capability::OutgoingHttp) => interfaces::track(a) == interfaces::track(b),
+        capability => capability == interfaces::capability(b),
+    }
 }
 
 /// Whether what a part may reach is decided by this import. A socket may what it was made for, whoever uses it: of
