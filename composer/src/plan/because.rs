@@ -75,6 +75,10 @@ impl PlanError {
             Self::Apart { .. } => {
                 vec!["all parts of a recipe that is a part share what that part is granted".to_owned()]
             }
+            Self::ApartConfig { import, .. } => vec![format!(
+                "they are variables, and other imports of `{}` in this recipe are not to show them",
+                bare(import)
+            )],
             Self::Missing { missing, .. } => missing_lines(missing),
             Self::Reuse { trigger, command: true } => {
                 vec![format!(

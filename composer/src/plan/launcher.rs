@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wac_types::{InterfaceId, ItemKind, Types, UsedType};
 use wadoo_signing::manifest::{Grant, MAX_PARTS_WITH_OWN_IMPORTS, SocketsGrant};
 
+use super::baked::{self, DEVICE};
 use super::error::{MissingImport, Near, PlanError};
 use super::{LauncherImport, LauncherReason, Problems, Wiring, decide};
 use crate::inputs::Inputs;
@@ -16,9 +17,37 @@ use crate::signature::{self, Difference};
 struct Use<'a> {
     part: &'a PartName,
     import: &'a str,
-    interface: InterfaceId,
+    /// The import as the part has it; `None` for what its configuration takes open keys from.
+    interface: Option<InterfaceId>,
     /// What the part may reach by it, if it is granted.
     grant: Option<&'a Grant>,
+}
+
+impl Use<'_> {
+    fn is_of_config(&self) -> bool {
+        self.interface.is_none()
+    }
+
+    /// Its import of the root, where no other use has the same values.
+    fn alone(&self) -> (String, LauncherImport) {
+        let prefix = if self.is_of_config() { "wadoo:open-" } else { "wadoo:part-" };
+        (own_name(prefix, self.part, self.import), root(self.import, &[self], self.grant.cloned()))
+    }
+}
+
+/// An import of the root for `uses`.
+fn root(interface: &str, uses: &[&Use], grant: Option<Grant>) -> LauncherImport {
+    let parts = |of_config| {
+        let uses = uses.iter().filter(move |used| used.is_of_config() == of_config);
+        uses.map(|used| used.part.clone()).collect()
+    };
+    LauncherImport {
+        interface: interface.to_owned(),
+        parts: parts(false),
+        config_of: parts(true),
+        used_by: BTreeSet::new(),
+        grant,
+    }
 }
 
 /// The root imports by the highest version of each track; a use whose values are not those of the others has an import
@@ -40,24 +69,11 @@ pub(super) fn imports(
         let (together, apart): (Vec<&Use>, Vec<&Use>) =
             uses.iter().partition(|used| !carries_values(used.import) || used.grant == shared);
         check_types_merge(recipe, inputs, &together, problems);
-        for used in apart {
-            let import = LauncherImport {
-                interface: used.import.to_owned(),
-                parts: BTreeSet::from([used.part.clone()]),
-                used_by: BTreeSet::new(),
-                grant: used.grant.cloned(),
-            };
-            imports.insert(own_name(used.part, used.import), import);
-        }
+        imports.extend(apart.into_iter().map(Use::alone));
         let names = together.iter().map(|used| used.import);
         if let Some(name) = names.max_by_key(|import| interfaces::version(import)) {
-            let import = LauncherImport {
-                interface: name.to_owned(),
-                parts: together.iter().map(|used| used.part.clone()).collect(),
-                used_by: BTreeSet::new(),
-                grant: if carries_values(name) { shared.cloned() } else { permission(&together) },
-            };
-            imports.insert(name.to_owned(), import);
+            let grant = if carries_values(name) { shared.cloned() } else { permission(&together) };
+            imports.insert(name.to_owned(), root(name, &together, grant));
         }
     }
     check_apart(recipe, &imports, problems);
@@ -71,8 +87,12 @@ pub(super) fn imports(
 /// The launcher has places for so many parts, and no more.
 fn check_apart(recipe: &Recipe, imports: &BTreeMap<String, LauncherImport>, problems: &mut Problems) {
     let apart = imports.iter().filter(|(name, import)| **name != import.interface);
-    let parts: BTreeSet<&PartName> = apart.flat_map(|(_, import)| &import.parts).collect();
-    if let Some(part) = parts.iter().nth(MAX_PARTS_WITH_OWN_IMPORTS) {
+    let users = apart.flat_map(|(_, import)| {
+        let parts = import.parts.iter().map(|part| (part, false));
+        parts.chain(import.config_of.iter().map(|part| (part, true)))
+    });
+    let parts: BTreeSet<(&PartName, bool)> = users.collect();
+    if let Some((part, _)) = parts.iter().nth(MAX_PARTS_WITH_OWN_IMPORTS) {
         let problem = PlanError::TooManyApart { app: recipe.app.name.to_string(), count: parts.len() };
         problems.push((Some(recipe.component(part).span.clone()), problem));
     }
@@ -91,7 +111,19 @@ pub(super) fn refuse_apart(
             let problem = PlanError::Apart { part: part.clone(), import: import.interface.clone() };
             problems.push((Some(recipe.component(part).span.clone()), problem));
         }
+        for part in &import.config_of {
+            let problem = PlanError::ApartConfig { part: part.clone(), import: import.interface.clone() };
+            problems.push((Some(recipe.component(part).span.clone()), problem));
+        }
     }
+}
+
+/// The import of the root that the configuration of `part` takes its open keys from, and its name.
+pub(super) fn root_of_config<'a>(
+    launcher: &'a BTreeMap<String, LauncherImport>,
+    part: &PartName,
+) -> Option<(&'a str, &'a LauncherImport)> {
+    launcher.iter().find(|(_, root)| root.config_of.contains(part)).map(|(name, root)| (name.as_str(), root))
 }
 
 /// The import of the root that `part` gets as `import`, and its name.
@@ -118,8 +150,11 @@ fn tracks<'a>(recipe: &'a Recipe, inputs: &'a Inputs, wiring: &'a Wiring) -> BTr
             {
                 let granted = reason == LauncherReason::Granted;
                 let grant = if granted { recipe.grant(part, import) } else { None };
-                let used = Use { part, import, interface: *interface, grant };
-                tracks.entry(interfaces::track(import)).or_default().push(used);
+                let used = match baked::is_open_configuration(import, decision) {
+                    true => Use { part, import: DEVICE, interface: None, grant },
+                    false => Use { part, import, interface: Some(*interface), grant },
+                };
+                tracks.entry(interfaces::track(used.import)).or_default().push(used);
             }
         }
     }
@@ -169,15 +204,21 @@ fn permission(uses: &[&Use]) -> Option<Grant> {
 }
 
 /// The name of an import that is there for one part alone: `wadoo:part-cart/wasi-http-client@0.3.0`.
-fn own_name(part: &PartName, import: &str) -> String {
-    interfaces::renamed("wadoo:part-", &part.flat(), import)
+fn own_name(prefix: &str, part: &PartName, import: &str) -> String {
+    interfaces::renamed(prefix, &part.flat(), import)
 }
 
 /// One root import serves all uses of a track, so their types must fit each other.
 fn check_types_merge(recipe: &Recipe, inputs: &Inputs, uses: &[&Use], problems: &mut Problems) {
     for (i, later) in uses.iter().enumerate() {
         for earlier in &uses[..i] {
-            let differences = conflicts(inputs, earlier.interface, later.interface);
+            // What a configuration asks is known here, and not what others do by that name.
+            let (earlier, later) = if later.is_of_config() { (later, earlier) } else { (earlier, later) };
+            let differences = match (earlier.interface, later.interface) {
+                (Some(earlier), Some(later)) => conflicts(inputs, earlier, later),
+                (None, Some(later)) => baked::variables_differ(&inputs.types, later),
+                (_, None) => Vec::new(),
+            };
             if !differences.is_empty() {
                 problems.push((
                     Some(recipe.component(later.part).span.clone()),
@@ -248,8 +289,11 @@ fn add_used_types(
 ) {
     let mut known: BTreeSet<String> = tracks.keys().cloned().collect();
     let mut added: BTreeMap<String, String> = BTreeMap::new();
-    let mut open: Vec<(&PartName, &str, InterfaceId)> =
-        tracks.values().flatten().map(|used| (used.part, used.import, used.interface)).collect();
+    let mut open: Vec<(&PartName, &str, InterfaceId)> = tracks
+        .values()
+        .flatten()
+        .filter_map(|used| Some((used.part, used.import, used.interface?)))
+        .collect();
     let mut missing = Vec::new();
     while let Some((part, user, interface)) = open.pop() {
         for used in inputs.types[interface].uses.values() {
@@ -317,7 +361,7 @@ mod tests {
     #[test]
     fn an_import_of_one_part_says_which_and_what() {
         let part = "cart-api".parse().expect("a name");
-        let name = own_name(&part, "wasi:http/outgoing-handler@0.2.3");
+        let name = own_name("wadoo:part-", &part, "wasi:http/outgoing-handler@0.2.3");
         assert_eq!(name, "wadoo:part-cart-api/wasi-http-outgoing-handler@0.2.3");
     }
 

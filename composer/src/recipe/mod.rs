@@ -13,6 +13,7 @@ mod input;
 mod instances;
 mod memory;
 mod names;
+mod open;
 mod parse;
 mod pattern;
 mod policy;
@@ -42,13 +43,14 @@ pub use file::{MAX_RECIPE_SIZE, read};
 pub use input::Input;
 pub use memory::MemorySize;
 pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
+pub use open::Open;
 pub use parse::{MAX_LIST, MAX_PARTS, MAX_PATH, parse};
 pub use pattern::{PathPattern, PatternError, Step};
 pub use policy::Policy;
 pub use problems::MAX_REPORTS;
 pub use provider::Provider;
 pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
-pub use values::{MAX_VALUE, MAX_VALUES, Values};
+pub use values::{MAX_VALUE, MAX_VALUES, Source, Values};
 pub use world::WitWorld;
 
 /// A valid recipe, format 1.
@@ -110,7 +112,7 @@ pub struct Component {
     pub deny: Vec<Spanned<InterfacePattern>>,
     /// `grants`: what the launcher provides to this part alone.
     pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
-    /// `config`, `env`, `args` and `open`: what is baked into this part.
+    /// `config`, `env`, `args` and `open`: what is baked into this part, and what of it the device gives.
     pub values: Values,
     /// `memory`: the most that each of its linear memories may have.
     pub memory: Option<Spanned<MemorySize>>,
@@ -235,8 +237,7 @@ impl Recipe {
 
 /// The values that a part has for an import in its own table: its `open`, or its `grants`.
 fn own_grant<'a>(component: &'a Component, import: &str) -> Option<&'a Grant> {
-    let open = component.values.open.as_ref().filter(|_| import.starts_with("wasi:cli/environment@"));
-    open.map(|open| &open.value).or_else(|| named(&component.grants, import))
+    component.values.open(import).or_else(|| named(&component.grants, import))
 }
 
 /// The first pattern that matches the import.
