@@ -89,7 +89,7 @@ fn each_instance_of_a_component_has_values_of_its_own() {
 fn the_device_gives_what_is_open_and_nothing_else() {
     for generation in &GENERATIONS {
         let scratch = Scratch::new();
-        // `open` goes with `env`, and the guest finds its name in its configuration: the second has the part's own grant.
+        // A grant of the part's own says the same as `open` beside `env`.
         let recipe = generation.recipe(
             &scratch,
             "config = { name = \"first\" }\nenv = { LOG = \"info\" }",
@@ -100,6 +100,39 @@ fn the_device_gives_what_is_open_and_nothing_else() {
         assert_eq!(server.get("/first").text(), "config name=first\nenv LOG=info\n", "{}", generation.values);
         let expected = "config name=second\nenv LOG=debug\nenv HOME_PAGE=device\n";
         assert_eq!(server.get("/second").text(), expected, "{}", generation.values);
+    }
+}
+
+/// The device has all of the variables. Each part sees those that are open for it, where they are open, and no others.
+#[test]
+fn the_device_gives_open_keys_of_a_configuration_to_each_part_its_own() {
+    for generation in &GENERATIONS {
+        let scratch = Scratch::new();
+        let recipe = generation.recipe(
+            &scratch,
+            "config = { name = \"first\" }\nopen = [\"HOME_PAGE\", \"UNSET\"]",
+            "config = { name = \"second\", region = \"eu\" }\nenv = { MODE = \"fast\" }\n\
+             open = { config = [\"OTHER\"], env = [\"LOG\"] }",
+        );
+        let server = start(&scratch, &recipe);
+        let guest = generation.values;
+        for _ in 0..2 {
+            // Nothing of it is in the part's environment.
+            assert_eq!(
+                server.get("/first").text(),
+                "config name=first\nconfig HOME_PAGE=device\n",
+                "{guest}"
+            );
+            let expected = "config name=second\nconfig region=eu\nconfig OTHER=device\n\
+                            env MODE=fast\nenv LOG=device\n";
+            assert_eq!(server.get("/second").text(), expected, "{guest}");
+            assert_eq!(server.get("/first/HOME_PAGE").text(), "device", "{guest}");
+            assert_eq!(server.get("/second/OTHER").text(), "device", "{guest}");
+            assert_eq!(server.get("/second/region").text(), "eu", "{guest}");
+        }
+        for path in ["/first/UNSET", "/first/OTHER", "/first/LOG", "/second/HOME_PAGE", "/second/LOG"] {
+            assert_eq!(server.get(path).status, 404, "{path} of {guest}");
+        }
     }
 }
 
@@ -151,5 +184,25 @@ fn the_portable_component_has_the_values() {
         let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(holds("--fast") && holds("--slow"));
         assert!(!finished.stderr.contains("share"), "{}", finished.stderr);
+    }
+}
+
+/// Open keys are asked for by the one interface that every host has; that its own environment shows them all is said.
+#[test]
+fn the_portable_component_asks_the_environment_for_open_keys() {
+    for generation in &GENERATIONS {
+        let scratch = Scratch::new();
+        let recipe = generation.recipe(
+            &scratch,
+            "config = { name = \"first\" }\nopen = [\"HOME_PAGE\"]",
+            "config = { name = \"second\" }",
+        );
+        let finished = run(scratch.wadoo().arg("compose").arg(recipe).args(["--emit", "wasm"]));
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+        let bytes = std::fs::read(scratch.path("baked.wasm")).expect("the component was written");
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(holds("wasi:cli/environment@0.2.0") && !holds("wadoo:open-"));
+        let warning = "`first/open` has values of its own for `wasi:cli/environment@0.2.0`";
+        assert!(finished.stderr.contains(warning), "{}", finished.stderr);
     }
 }

@@ -8,7 +8,8 @@ use std::panic;
 use std::path::{Path, PathBuf};
 
 use wadoo::recipe::{
-    self, FunctionName, Input, InterfacePattern, MAX_REPORTS, Provider, Recipe, Spanned, WitWorld, parse,
+    self, FunctionName, Input, InterfacePattern, MAX_REPORTS, Provider, Recipe, Spanned, Values, WitWorld,
+    parse,
 };
 use wadoo_signing::manifest::{Concurrent, Lifetime, Reuse};
 use wadoo_signing::report::Report;
@@ -117,10 +118,14 @@ fn everything_that_a_recipe_can_say_is_read() {
     let config: Option<Vec<&str>> =
         cart.values.config.as_ref().map(|config| config.value.keys().map(String::as_str).collect());
     assert_eq!(config, Some(vec!["currency", "price.token"]));
+    let open = |values: &Values| -> Vec<String> {
+        values.open.iter().map(|(source, open)| format!("{source:?} {}", open.value)).collect()
+    };
+    assert_eq!(open(&cart.values), ["Configuration variables: REGION", "Environment variables: LANG, TZ"]);
     let auth = &recipe.components.values().next().expect("auth").values;
     assert_eq!(auth.env.as_ref().map(|env| env.value["GREETING"].as_str()), Some(""));
     assert_eq!(auth.args.as_ref().map(|args| args.value.len()), Some(2));
-    assert_eq!(auth.open.as_ref().map(|open| open.value.to_string()).as_deref(), Some("variables: HOME"));
+    assert_eq!(open(auth), ["Environment variables: HOME"]);
     let grants: Vec<String> =
         recipe.grants.iter().map(|(name, grant)| format!("{name} {}", grant.value)).collect();
     assert_eq!(

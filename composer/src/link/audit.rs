@@ -14,10 +14,10 @@ use wasmparser::{
 };
 
 use super::error::LinkError;
-use super::{Form, Stubs, baked_name, stub_name};
+use super::{Form, Stubs, baked_name, open_name, stub_name};
 use crate::inputs::Inputs;
 use crate::interfaces::track;
-use crate::plan::{Decision, Plan, carries_values};
+use crate::plan::{DEVICE, Decision, Plan, carries_values, is_open_configuration};
 use crate::recipe::PartName;
 
 /// Validates everything but function bodies, which are copies of validated ones.
@@ -184,6 +184,9 @@ impl Root {
             Decision::Launcher(_) => self.is_import(index, root),
             Decision::Wire { part, export, .. } => self.exported_by(index, export, &part.to_string()),
             Decision::Deny { .. } => self.exported_by(index, import, &stub_name(part)),
+            Decision::Baked { .. } if is_open_configuration(import, decision) => {
+                self.exported_by(index, import, &open_name(part))
+            }
             Decision::Baked { .. } => self.exported_by(index, import, &baked_name(part)),
         }
     }
@@ -272,17 +275,21 @@ struct Expected<'a> {
 }
 
 /// No import of the root feeds two parts that were granted different values, whatever its name is. What has the values of a
-/// part is fed as the part.
+/// part is fed as the part, and what has its open configuration as that.
 fn check_values(plan: &Plan, root: &Root) -> Result<(), LinkError> {
     let mut fed: BTreeMap<&str, (&str, Option<&Grant>)> = BTreeMap::new();
     for (index, source) in root.instances.iter().enumerate() {
         let Source::Instance { arguments, .. } = source else { continue };
         let name = root.names.get(&(index as u32)).map_or("", String::as_str);
-        let fed_as = |part: &&PartName| part.as_str() == name || baked_name(part) == name;
-        let Some(part) = plan.parts.keys().find(fed_as) else { continue };
+        let Some((part, role)) = owner(plan, name).filter(|(_, role)| *role != Role::Denied) else {
+            continue;
+        };
         for (import, index) in arguments {
             let Source::Import(from) = root.source(*index) else { continue };
-            let grant = plan.parts[part].grants.get(import);
+            let grant = match role {
+                Role::Open => plan.parts[part].open_configuration(),
+                _ => plan.parts[part].grants.get(import),
+            };
             let (other, values) = fed.entry(from).or_insert((name, grant));
             if *values != grant && carries_values(import) {
                 return Err(LinkError::Audit(format!(
@@ -303,6 +310,8 @@ enum Role {
     Denied,
     /// It has the part's values.
     Baked,
+    /// It has the part's configuration, of which the device gives some keys.
+    Open,
 }
 
 impl Role {
@@ -313,8 +322,24 @@ impl Role {
             // A stub must not stand in for itself.
             Self::Denied => !matches!(decision, Decision::Deny { .. }),
             Self::Baked => matches!(decision, Decision::Baked { rest: Some(_), .. }),
+            // It has none of the part's imports.
+            Self::Open => false,
         }
     }
+}
+
+/// Whose instance has this name, and what it is there for.
+fn owner<'a>(plan: &'a Plan, name: &str) -> Option<(&'a PartName, Role)> {
+    plan.parts.keys().find_map(|part| {
+        let roles = [
+            (Role::Part, part.to_string()),
+            (Role::Denied, stub_name(part)),
+            (Role::Baked, baked_name(part)),
+            (Role::Open, open_name(part)),
+        ];
+        let (role, _) = roles.into_iter().find(|(_, known)| known == name)?;
+        Some((part, role))
+    })
 }
 
 fn check_instance(
@@ -326,16 +351,7 @@ fn check_instance(
 ) -> Result<(), LinkError> {
     let Expected { plan, inputs, stubs, form } = expected;
     let differs = |what: String| Err(LinkError::Audit(what));
-    let owner = plan.parts.keys().find_map(|part| {
-        let roles = [
-            (Role::Part, part.to_string()),
-            (Role::Denied, stub_name(part)),
-            (Role::Baked, baked_name(part)),
-        ];
-        let (role, _) = roles.into_iter().find(|(_, known)| known == name)?;
-        Some((part, role))
-    });
-    let Some((part, role)) = owner else {
+    let Some((part, role)) = owner(plan, name) else {
         return differs(format!("it has an instance `{name}` that is not planned"));
     };
     let decisions = &plan.parts[part].imports;
@@ -345,6 +361,7 @@ fn check_instance(
         Role::Part => inputs.digest(part).cloned(),
         Role::Denied => digest(&stubs.denied),
         Role::Baked => digest(&stubs.baked),
+        Role::Open => digest(&stubs.open),
     };
     if root.components.get(component as usize) != expected.as_ref() {
         return differs(format!("its instance `{name}` is made of another component"));
@@ -352,11 +369,19 @@ fn check_instance(
     if role == Role::Part && !arguments.keys().eq(decisions.keys()) {
         return differs(format!("its instance `{name}` has not the planned arguments"));
     }
+    if role == Role::Open {
+        let from = form.name_of_config(plan, part);
+        let is_device = |(import, index): (&String, &u32)| import == DEVICE && root.is_import(*index, from);
+        return match arguments.len() == 1 && arguments.iter().all(is_device) {
+            true => Ok(()),
+            false => differs(format!("the arguments of its instance `{name}` are not what was planned")),
+        };
+    }
     for (import, index) in arguments {
         let from = form.name(plan, part, import);
         let fits = |decision: &Decision| match role {
             Role::Baked => root.is_import(*index, from),
-            Role::Part | Role::Denied => root.fits(*index, import, from, decision, part),
+            Role::Part | Role::Denied | Role::Open => root.fits(*index, import, from, decision, part),
         };
         if !decisions.get(import).is_some_and(|decision| role.takes(decision) && fits(decision)) {
             return differs(format!("argument `{import}` of its instance `{name}` is not what was planned"));

@@ -28,7 +28,7 @@ pub use pool::{MAX_INSTANCES, MAX_NESTING};
 use crate::features;
 use crate::inputs::Inputs;
 use crate::interfaces;
-use crate::plan::{Decision, PartPlan, Plan, granted_variables};
+use crate::plan::{DEVICE, Decision, PartPlan, Plan, granted_variables, is_open_configuration};
 use crate::recipe::{MemorySize, PartName};
 
 /// One component, made of all parts.
@@ -140,6 +140,15 @@ impl Form {
             Self::Linked => name,
         })
     }
+
+    /// The name of what the launcher provides to the configuration of `part`.
+    fn name_of_config<'a>(self, plan: &'a Plan, part: &PartName) -> Option<&'a str> {
+        let (name, root) = plan.root_of_config(part)?;
+        Some(match self {
+            Self::Portable => &root.interface,
+            Self::Linked => name,
+        })
+    }
 }
 
 /// The component that every host can run, checked like the one that is compiled.
@@ -165,7 +174,9 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkErr
         let Some(actual) = imports.get(&interfaces::track(name)) else { continue };
         grants.extend(import.grant.clone().map(|grant| (actual.clone(), grant)));
         if *name != import.interface {
-            let part = import.parts.first().map(ToString::to_string).unwrap_or_default();
+            // The launcher has variables of its own for what is generated, beside those of the part.
+            let part = import.parts.first().map(ToString::to_string);
+            let part = part.or_else(|| import.config_of.first().map(open_name)).unwrap_or_default();
             part_imports.insert(actual.clone(), PartImport { part, interface: import.interface.clone() });
         }
     }
@@ -197,11 +208,13 @@ struct Stubs {
     denied: BTreeMap<PartName, Vec<u8>>,
     /// Those that have values, by the part whose values they are.
     baked: BTreeMap<PartName, Vec<u8>>,
+    /// Those that have a configuration of which the device gives some keys, by the part whose it is.
+    open: BTreeMap<PartName, Vec<u8>>,
 }
 
 impl Stubs {
     fn len(&self) -> usize {
-        self.denied.len() + self.baked.len()
+        self.denied.len() + self.baked.len() + self.open.len()
     }
 }
 
@@ -220,11 +233,16 @@ fn stubs(plan: &Plan, inputs: &Inputs) -> Result<Stubs, LinkError> {
             let stub = stub.map_err(|message| LinkError::Stub { part: part.clone(), message })?;
             stubs.denied.insert(part.clone(), stub);
         }
-        let baked: Vec<Baked> = planned.imports.keys().filter_map(|import| baked(planned, import)).collect();
-        if !baked.is_empty() {
-            let provider = generated(|| baked::generate(component, &plan.app, &planned.values, &baked));
-            let provider = provider.map_err(|message| LinkError::Baked { part: part.clone(), message })?;
-            stubs.baked.insert(part.clone(), provider);
+        let baked = planned.imports.keys().filter_map(|import| baked(planned, import));
+        // Apart, because of one component the variables and the open keys would come by one import.
+        let (open, baked): (Vec<Baked>, Vec<Baked>) = baked.partition(Baked::is_open_configuration);
+        for (imports, providers) in [(baked, &mut stubs.baked), (open, &mut stubs.open)] {
+            if !imports.is_empty() {
+                let provider = generated(|| baked::generate(component, &plan.app, &planned.values, &imports));
+                let provider =
+                    provider.map_err(|message| LinkError::Baked { part: part.clone(), message })?;
+                providers.insert(part.clone(), provider);
+            }
         }
     }
     Ok(stubs)
@@ -237,10 +255,12 @@ fn generated(make: impl FnOnce() -> Result<Vec<u8>, String>) -> Result<Vec<u8>, 
 
 /// What has to be generated for an import, if its values are baked.
 fn baked<'a>(part: &'a PartPlan, import: &'a str) -> Option<Baked<'a>> {
-    let Some(Decision::Baked { rest, .. }) = part.imports.get(import) else { return None };
+    let decision = part.imports.get(import)?;
+    let Decision::Baked { rest, .. } = decision else { return None };
     let open = part.grants.get(import).and_then(granted_variables);
     let open = open.into_iter().flatten().map(String::as_str).collect();
-    Some(Baked { import, open, has_host: rest.is_some() })
+    let host = if is_open_configuration(import, decision) { DEVICE } else { import };
+    Some(Baked { import, open, host: rest.map(|_| host) })
 }
 
 /// The name of a stub's instance. A part's name has no slash.
@@ -251,6 +271,11 @@ fn stub_name(part: &PartName) -> String {
 /// The name of the instance that has a part's values.
 fn baked_name(part: &PartName) -> String {
     format!("{part}/baked")
+}
+
+/// The name of the instance that has a part's configuration, where the device gives some of it.
+fn open_name(part: &PartName) -> String {
+    format!("{part}/open")
 }
 
 /// Builds the graph and encodes it. Everything is added in one fixed order: it decides the bytes.
@@ -266,6 +291,7 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs, form: Form) -> Result<Vec
         };
         nodes.denied = add(stubs.denied.get(part), stub_name(part))?;
         nodes.baked = add(stubs.baked.get(part), baked_name(part))?;
+        nodes.open = add(stubs.open.get(part), open_name(part))?;
         let package = match packages.get(&planned.digest) {
             Some(id) => *id,
             None => {
@@ -287,6 +313,9 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs, form: Form) -> Result<Vec
         }
         connect_stub(&mut graph, &nodes, &planned.imports)?;
         connect_baked(&mut graph, &nodes)?;
+        if form == Form::Linked {
+            connect_open(&mut graph, &nodes, plan, part)?;
+        }
     }
     for (export, part) in &plan.exports {
         let alias = graph.alias_instance_export(nodes.parts[part], export).map_err(LinkError::graph)?;
@@ -309,6 +338,8 @@ struct Nodes<'a> {
     denied: Option<NodeId>,
     /// What has the values of the part at hand.
     baked: Option<NodeId>,
+    /// What has its configuration, where the device gives some of it.
+    open: Option<NodeId>,
 }
 
 /// Imports at the root what is there for `part` alone.
@@ -350,6 +381,9 @@ fn argument(
     let (instance, export) = match decision {
         Decision::Wire { part, export, .. } => (nodes.parts[part], export.as_str()),
         Decision::Deny { .. } => (nodes.denied.ok_or_else(|| without("denied"))?, import),
+        Decision::Baked { .. } if is_open_configuration(import, decision) => {
+            (nodes.open.ok_or_else(|| without("open"))?, import)
+        }
         Decision::Baked { .. } => (nodes.baked.ok_or_else(|| without("baked"))?, import),
         Decision::Launcher(_) => return Ok(nodes.imports.get(import).copied()),
     };
@@ -412,6 +446,28 @@ fn connect_baked(graph: &mut CompositionGraph, nodes: &Nodes) -> Result<(), Link
         }
     }
     Ok(())
+}
+
+/// What has a part's open configuration takes the variables from an import of its own, if it has one.
+fn connect_open(
+    graph: &mut CompositionGraph,
+    nodes: &Nodes,
+    plan: &Plan,
+    part: &PartName,
+) -> Result<(), LinkError> {
+    let own = plan.root_of_config(part).filter(|(name, root)| *name != root.interface);
+    let (Some(open), Some((name, _))) = (nodes.open, own) else { return Ok(()) };
+    let package =
+        graph[open].package().ok_or_else(|| LinkError::Audit(format!("`{name}` feeds no component")))?;
+    let Some(ItemKind::Instance(interface)) = graph.types()[graph[package].ty()].imports.get(DEVICE).copied()
+    else {
+        return Err(LinkError::Audit(format!("what takes `{name}` does not import `{DEVICE}`")));
+    };
+    let mut copy = graph.types()[interface].clone();
+    copy.id = Some(name.to_owned());
+    let copy = graph.types_mut().add_interface(copy);
+    let node = graph.import(name, ItemKind::Instance(copy)).map_err(LinkError::graph)?;
+    graph.set_instantiation_argument(open, DEVICE, node).map_err(LinkError::graph)
 }
 
 /// Every part after the parts that it imports from, otherwise by name.

@@ -2,7 +2,7 @@
 //!
 //! `wasi:config` never had a release, so equal names carry different types: what is generated fits these and no others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::{InterfaceId, ItemKind, Types};
 use wadoo_signing::manifest::Grant;
@@ -10,7 +10,7 @@ use wadoo_signing::manifest::Grant;
 use super::error::PlanError;
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
-use crate::recipe::{Component, PartName, Recipe, Span};
+use crate::recipe::{Component, PartName, Recipe, Source, Span, Spanned};
 use crate::signature::{self, Difference};
 
 /// The function by which a part gets its variables.
@@ -18,25 +18,12 @@ pub(super) const VARIABLES: &str = "get-environment";
 /// The function by which it gets its arguments.
 pub(super) const ARGUMENTS: &str = "get-arguments";
 
-/// What a part can be given by its recipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// `config`
-    Configuration,
-    /// `env` and `args`
-    Environment,
-}
+/// By what the device gives the keys of a configuration that are open: every launcher provides it, and so does every other host,
+/// whose environment has to be asked for nothing else. Of 0.2 in applications of 0.3 too, since no host has that alone: runtimes
+/// of languages import 0.2.
+pub(crate) const DEVICE: &str = "wasi:cli/environment@0.2.0";
 
 impl Source {
-    /// Whose values an import has, if it is one of those that can be baked.
-    pub(crate) fn of(import: &str) -> Option<Self> {
-        match import.split('@').next() {
-            Some("wasi:config/store" | "wasi:config/runtime") => Some(Self::Configuration),
-            Some("wasi:cli/environment") => Some(Self::Environment),
-            _ => None,
-        }
-    }
-
     /// What the recipe bakes into `component` for it, by name; `None` if nothing.
     pub(super) fn keys(self, component: &Component) -> Option<Vec<String>> {
         let values = &component.values;
@@ -48,6 +35,14 @@ impl Source {
                 let any = variables.is_some() || arguments.is_some();
                 any.then(|| variables.into_iter().flatten().chain(arguments).collect())
             }
+        }
+    }
+
+    /// What the recipe bakes into `component` for it, with names.
+    fn entries(self, component: &Component) -> Option<&Spanned<BTreeMap<String, String>>> {
+        match self {
+            Self::Configuration => component.values.config.as_ref(),
+            Self::Environment => component.values.env.as_ref(),
         }
     }
 
@@ -95,35 +90,45 @@ pub(super) fn differences(types: &Types, source: Source, interface: InterfaceId)
     found
 }
 
-/// Reports values that no import of their part takes, and variables that are both baked and left to the device.
+/// How the function for variables of `interface` differs from that by which open keys are asked for.
+pub(super) fn variables_differ(types: &Types, interface: InterfaceId) -> Vec<Difference> {
+    let mut found = differences(types, Source::Environment, interface);
+    found.retain(|difference| difference.item == format!("function `{VARIABLES}`"));
+    found
+}
+
+/// Reports values that no import of their part takes, and those that are both baked and left to the device.
 pub(super) fn check(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems: &mut Problems) {
     for (part, component) in &recipe.components {
         idle(part, component, inputs, problems);
         idle_files(recipe, part, component, wiring, problems);
-        if let (Some(open), Some(decisions)) = (&component.values.open, wiring.get(part)) {
-            let of_variables = |import: &str| {
-                Source::of(import) == Some(Source::Environment)
-                    && matches!(inputs.world(part).imports.get(import),
-                        Some(ItemKind::Instance(interface)) if has(&inputs.types, *interface, VARIABLES))
-            };
-            let mut asking = decisions.iter().filter(|(import, _)| of_variables(import)).peekable();
-            let unheard = asking.peek().is_some();
-            if unheard && asking.all(|(_, decision)| decision.launcher() != Some(LauncherReason::Granted)) {
-                let what = "`get-environment` in a version that a launcher provides";
+        let Some(decisions) = wiring.get(part) else { continue };
+        for source in Source::ALL {
+            if let Some(open) = component.values.open.get(&source)
+                && is_unheard(part, source, decisions, inputs)
+            {
+                let what = match source {
+                    Source::Configuration => "`get` or `get-all` of `wasi:config/store`",
+                    Source::Environment => "`get-environment` in a version that a launcher provides",
+                };
                 let problem = PlanError::IdleValues { part: part.clone(), key: "open", what };
                 problems.push((Some(open.span.clone()), problem));
             }
+            let Some(table) = source.entries(component) else { continue };
+            let twice = decisions.iter().find_map(|(import, decision)| {
+                let granted = decision.launcher() == Some(LauncherReason::Granted);
+                let keys = granted_variables(recipe.grant(part, import).filter(|_| granted)?)?;
+                let of_source = Source::of(import) == Some(source);
+                keys.iter().find(|key| of_source && table.value.contains_key(*key)).cloned()
+            });
+            problems.extend(twice.map(|key| {
+                let open = component.values.open.contains_key(&source);
+                (
+                    Some(table.span.clone()),
+                    PlanError::BakedAndOpen { part: part.clone(), of: source, key, open },
+                )
+            }));
         }
-        let Some(env) = &component.values.env else { continue };
-        let twice = wiring.get(part).into_iter().flatten().find_map(|(import, decision)| {
-            let Decision::Baked { rest: Some(LauncherReason::Granted), .. } = decision else { return None };
-            let keys = granted_variables(recipe.grant(part, import)?)?;
-            keys.iter().find(|key| env.value.contains_key(*key)).cloned()
-        });
-        problems.extend(twice.map(|key| {
-            let open = component.values.open.is_some();
-            (Some(env.span.clone()), PlanError::BakedAndOpen { part: part.clone(), key, open })
-        }));
     }
 }
 
@@ -145,6 +150,36 @@ fn idle_files(
         let problem = PlanError::IdleValues { part: part.clone(), key: "files", what };
         problems.push((Some(folder.span.clone()), problem));
     }
+}
+
+/// Whether imports of `part` have values of `source`, and none of them asks the device. That there are no such imports at all is
+/// reported with the values.
+fn is_unheard(
+    part: &PartName,
+    source: Source,
+    decisions: &BTreeMap<String, Decision>,
+    inputs: &Inputs,
+) -> bool {
+    let has_values = |import: &str| match inputs.world(part).imports.get(import) {
+        Some(ItemKind::Instance(interface)) if Source::of(import) == Some(source) => {
+            source == Source::Configuration || has(&inputs.types, *interface, VARIABLES)
+        }
+        _ => false,
+    };
+    let mut asking = decisions.iter().filter(|(import, _)| has_values(import)).peekable();
+    asking.peek().is_some()
+        && asking.all(|(_, decision)| decision.launcher() != Some(LauncherReason::Granted))
+}
+
+/// Whether a configuration is asked for what it has: its keys can be open then.
+pub(super) fn asks_configuration(types: &Types, interface: InterfaceId) -> bool {
+    ["get", "get-all"].iter().any(|function| has(types, interface, function))
+}
+
+/// Whether keys of the configuration that `import` gets are the device's, which is asked for them by [`DEVICE`].
+pub(crate) fn is_open_configuration(import: &str, decision: &Decision) -> bool {
+    let is_granted = matches!(decision, Decision::Baked { rest: Some(LauncherReason::Granted), .. });
+    is_granted && Source::of(import) == Some(Source::Configuration)
 }
 
 /// The variables that a grant lets through.

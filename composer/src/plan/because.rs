@@ -82,6 +82,10 @@ impl PlanError {
             Self::CarriedWithin { .. } => {
                 vec!["the artifact carries files for the parts of its own recipe".to_owned()]
             }
+            Self::ApartConfig { import, .. } => vec![format!(
+                "they are variables, and other imports of `{}` in this recipe are not to show them",
+                bare(import)
+            )],
             Self::Missing { missing, .. } => missing_lines(missing),
             Self::Reuse { trigger, command: true } => {
                 vec![format!(

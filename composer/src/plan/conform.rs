@@ -67,6 +67,7 @@ pub(super) fn application(
     let (Some(wanted), Some(world)) = (&recipe.app.world, inputs.app_world) else { return };
     let mut check = Check::new(inputs, world, recipe.app.name.as_str());
     for root in launcher.values() {
+        // An open key is asked for by a function that whoever has the interface has.
         if root.parts.is_empty() {
             check.types_of(&root.interface);
         }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wac_types::{InterfaceId, ItemKind, Type};
 
-use super::baked::{self, Source};
+use super::baked;
 use super::error::{Candidate, MissingImport, Near, PlanError};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{self, FullName};
-use crate::recipe::{Component, Input, InterfaceName, PartName, Provider, Recipe, Spanned};
+use crate::recipe::{Component, Input, InterfaceName, PartName, Provider, Recipe, Source, Spanned};
 use crate::signature;
 
 /// Decides every import of every part; an import without a decision has a problem.
@@ -129,11 +129,21 @@ impl Rules<'_> {
         if !differences.is_empty() {
             return Err(Refusal::Problem(Box::new(PlanError::BakedTypes { part, import, differences })));
         }
-        let rest = match self.needs_launcher(&import, interface) {
-            true => Some(self.launcher(&import, interface)?),
-            false => None,
+        let rest = match source {
+            Source::Configuration => self.is_open(interface).then_some(LauncherReason::Granted),
+            Source::Environment if self.needs_launcher(&import, interface) => {
+                Some(self.launcher(&import, interface)?)
+            }
+            Source::Environment => None,
         };
         Ok(Decision::Baked { keys, rest })
+    }
+
+    /// Whether the device gives keys of the part's configuration. `[policy]` may deny the part its environment all the same:
+    /// `open` stands in the part's own table, which wins.
+    fn is_open(&self, interface: InterfaceId) -> bool {
+        self.component.values.open.contains_key(&Source::Configuration)
+            && baked::asks_configuration(&self.inputs.types, interface)
     }
 
     /// Whether a component that has values needs the launcher's own import: for arguments where none are baked, and for

@@ -5,7 +5,7 @@ use wadoo_signing::report::{Exit, Report};
 
 use super::Decision;
 use super::conform::Violation;
-use crate::recipe::{Component, PartName};
+use crate::recipe::{Component, PartName, Source};
 use crate::signature::Difference;
 
 /// Names that are listed in one line; more are counted.
@@ -57,6 +57,8 @@ pub enum PlanError {
     Apart { part: PartName, import: String },
     #[error("`{part}` carries files, and its recipe is a part of another")]
     CarriedWithin { part: PartName },
+    #[error("`{part}` leaves keys of its `config` to the device, and its recipe is a part of another")]
+    ApartConfig { part: PartName, import: String },
     #[error("`{part}` imports `{import}` and does not allow it")]
     NotAllowed { part: PartName, import: String, has_allow: bool, has_deny: bool },
     #[error("cannot plan `{app}`: {}", count(missing.len(), "import has no provider", "imports have no provider"))]
@@ -107,8 +109,8 @@ pub enum PlanError {
     BakedElsewhere { part: PartName, import: String, other: String },
     #[error("cannot bake values into `{part}`: `{import}` has another type than is known here")]
     BakedTypes { part: PartName, import: String, differences: Vec<Difference> },
-    #[error("the variable `{key}` of `{part}` is both baked and left to the device")]
-    BakedAndOpen { part: PartName, key: String, open: bool },
+    #[error("the {} `{key}` of `{part}` is both baked and left to the device", entry(*of))]
+    BakedAndOpen { part: PartName, of: Source, key: String, open: bool },
     #[error("{}", split_title(edge, first, second))]
     Split { edge: Edge, resource: String, first: View, second: View },
 }
@@ -324,6 +326,14 @@ pub(super) fn package(name: &str) -> &str {
 
 pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// How one of the values is called.
+fn entry(source: Source) -> &'static str {
+    match source {
+        Source::Configuration => "key",
+        Source::Environment => "variable",
+    }
 }
 
 /// "`a`, `b` and `c`"

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::baked::Source;
 use super::conform::{Side, Violation};
 use super::error::{
     Candidate, Edge, Fate, MissingImport, Origin, PlanError, View, With, bare, listed, package, quoted,
@@ -11,7 +10,7 @@ use super::error::{
 };
 use super::{Decision, LauncherReason};
 use crate::interfaces::{self, nearest};
-use crate::recipe::PartName;
+use crate::recipe::{PartName, Source};
 use crate::signature::Difference;
 
 impl PlanError {
@@ -77,6 +76,9 @@ impl PlanError {
             }
             Self::CarriedWithin { .. } => {
                 "write `files` into the table of the part that is made of this recipe, where it is used".into()
+            }
+            Self::ApartConfig { import, .. } => {
+                format!("deny it to the parts of that recipe: `[policy]` with `deny = [\"{}\"]`", bare(import))
             }
             Self::Missing { missing, .. } => missing_hint(missing),
             Self::LauncherTypes { part, other, import, .. } => {
@@ -166,11 +168,14 @@ impl PlanError {
             Self::BakedTypes { part, import, .. } => {
                 format!("rebuild `{part}` against a version of `{}` with these types", package(import))
             }
-            Self::BakedAndOpen { part, key, open: true } => {
-                format!("take `{key}` out of the `env` or the `open` of `[components.{part}]`")
+            Self::BakedAndOpen { part, of, key, open: true } => {
+                format!("take `{key}` out of the `{}` or the `open` of `[components.{part}]`", of.table())
             }
-            Self::BakedAndOpen { part, key, open: false } => {
-                format!("take `{key}` out of the `env` of `[components.{part}]`, or out of the grant")
+            Self::BakedAndOpen { part, of, key, open: false } => {
+                format!(
+                    "take `{key}` out of the `{}` of `[components.{part}]`, or out of the grant",
+                    of.table()
+                )
             }
             Self::Split { edge, first, second, .. } => split_hint(edge, first, second)?,
         })

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use wac_types::{InterfaceId, ItemKind, Types, UsedType};
 use wadoo_signing::manifest::{Grant, MAX_PARTS_WITH_OWN_IMPORTS, SocketsGrant};
 
+use super::baked::{self, DEVICE};
 use super::error::{MissingImport, Near, PlanError};
 use super::{LauncherImport, LauncherReason, Problems, Wiring, decide};
 use crate::inputs::Inputs;
-use crate::interfaces;
+use crate::interfaces::{self, Capability};
 use crate::recipe::{PartName, Recipe};
 use crate::signature::{self, Difference};
 
@@ -16,9 +17,37 @@ use crate::signature::{self, Difference};
 struct Use<'a> {
     part: &'a PartName,
     import: &'a str,
-    interface: InterfaceId,
+    /// The import as the part has it; `None` for what its configuration takes open keys from.
+    interface: Option<InterfaceId>,
     /// What the part may reach by it, if it is granted.
     grant: Option<&'a Grant>,
+}
+
+impl Use<'_> {
+    fn is_of_config(&self) -> bool {
+        self.interface.is_none()
+    }
+
+    /// Its import of the root, where no other use has the same values.
+    fn alone(&self) -> (String, LauncherImport) {
+        let prefix = if self.is_of_config() { "wadoo:open-" } else { "wadoo:part-" };
+        (own_name(prefix, self.part, self.import), root(self.import, &[self], self.grant.cloned()))
+    }
+}
+
+/// An import of the root for `uses`.
+fn root(interface: &str, uses: &[&Use], grant: Option<Grant>) -> LauncherImport {
+    let parts = |of_config| {
+        let uses = uses.iter().filter(move |used| used.is_of_config() == of_config);
+        uses.map(|used| used.part.clone()).collect()
+    };
+    LauncherImport {
+        interface: interface.to_owned(),
+        parts: parts(false),
+        config_of: parts(true),
+        used_by: BTreeSet::new(),
+        grant,
+    }
 }
 
 /// The root imports by the highest version of each track; a use whose values are not those of the others has an import
@@ -33,28 +62,18 @@ pub(super) fn imports(
     let tracks = tracks(recipe, inputs, wiring);
     let mut imports = BTreeMap::new();
     for uses in tracks.values() {
-        let shared = shared_grant(recipe, uses);
+        let alike =
+            |used: &&Use| carries_values(used.import) && is_one_capability(used.import, uses[0].import);
+        let of_capability: Vec<&Use> = tracks.values().flatten().filter(alike).collect();
+        let shared = shared_grant(recipe, &of_capability);
         let (together, apart): (Vec<&Use>, Vec<&Use>) =
             uses.iter().partition(|used| !carries_values(used.import) || used.grant == shared);
         check_types_merge(recipe, inputs, &together, problems);
-        for used in apart {
-            let import = LauncherImport {
-                interface: used.import.to_owned(),
-                parts: BTreeSet::from([used.part.clone()]),
-                used_by: BTreeSet::new(),
-                grant: used.grant.cloned(),
-            };
-            imports.insert(own_name(used.part, used.import), import);
-        }
+        imports.extend(apart.into_iter().map(Use::alone));
         let names = together.iter().map(|used| used.import);
         if let Some(name) = names.max_by_key(|import| interfaces::version(import)) {
-            let import = LauncherImport {
-                interface: name.to_owned(),
-                parts: together.iter().map(|used| used.part.clone()).collect(),
-                used_by: BTreeSet::new(),
-                grant: if carries_values(name) { shared.cloned() } else { permission(&together) },
-            };
-            imports.insert(name.to_owned(), import);
+            let grant = if carries_values(name) { shared.cloned() } else { permission(&together) };
+            imports.insert(name.to_owned(), root(name, &together, grant));
         }
     }
     check_apart(recipe, &imports, problems);
@@ -68,8 +87,12 @@ pub(super) fn imports(
 /// The launcher has places for so many parts, and no more.
 fn check_apart(recipe: &Recipe, imports: &BTreeMap<String, LauncherImport>, problems: &mut Problems) {
     let apart = imports.iter().filter(|(name, import)| **name != import.interface);
-    let parts: BTreeSet<&PartName> = apart.flat_map(|(_, import)| &import.parts).collect();
-    if let Some(part) = parts.iter().nth(MAX_PARTS_WITH_OWN_IMPORTS) {
+    let users = apart.flat_map(|(_, import)| {
+        let parts = import.parts.iter().map(|part| (part, false));
+        parts.chain(import.config_of.iter().map(|part| (part, true)))
+    });
+    let parts: BTreeSet<(&PartName, bool)> = users.collect();
+    if let Some((part, _)) = parts.iter().nth(MAX_PARTS_WITH_OWN_IMPORTS) {
         let problem = PlanError::TooManyApart { app: recipe.app.name.to_string(), count: parts.len() };
         problems.push((Some(recipe.component(part).span.clone()), problem));
     }
@@ -88,6 +111,10 @@ pub(super) fn refuse_apart(
             let problem = PlanError::Apart { part: part.clone(), import: import.interface.clone() };
             problems.push((Some(recipe.component(part).span.clone()), problem));
         }
+        for part in &import.config_of {
+            let problem = PlanError::ApartConfig { part: part.clone(), import: import.interface.clone() };
+            problems.push((Some(recipe.component(part).span.clone()), problem));
+        }
     }
 }
 
@@ -98,6 +125,14 @@ pub(super) fn refuse_files(recipe: &Recipe, problems: &mut Problems) {
             problems.push((Some(folder.span.clone()), PlanError::CarriedWithin { part: part.clone() }));
         }
     }
+}
+
+/// The import of the root that the configuration of `part` takes its open keys from, and its name.
+pub(super) fn root_of_config<'a>(
+    launcher: &'a BTreeMap<String, LauncherImport>,
+    part: &PartName,
+) -> Option<(&'a str, &'a LauncherImport)> {
+    launcher.iter().find(|(_, root)| root.config_of.contains(part)).map(|(name, root)| (name.as_str(), root))
 }
 
 /// The import of the root that `part` gets as `import`, and its name.
@@ -124,8 +159,11 @@ fn tracks<'a>(recipe: &'a Recipe, inputs: &'a Inputs, wiring: &'a Wiring) -> BTr
             {
                 let granted = reason == LauncherReason::Granted;
                 let grant = if granted { recipe.grant(part, import) } else { None };
-                let used = Use { part, import, interface: *interface, grant };
-                tracks.entry(interfaces::track(import)).or_default().push(used);
+                let used = match baked::is_open_configuration(import, decision) {
+                    true => Use { part, import: DEVICE, interface: None, grant },
+                    false => Use { part, import, interface: Some(*interface), grant },
+                };
+                tracks.entry(interfaces::track(used.import)).or_default().push(used);
             }
         }
     }
@@ -134,7 +172,7 @@ fn tracks<'a>(recipe: &'a Recipe, inputs: &'a Inputs, wiring: &'a Wiring) -> BTr
 
 /// The values that the import of everybody has: none, if some part has none; else those of `[grants]`, which are
 /// shared; else those of the parts, if all have the same.
-fn shared_grant<'a>(recipe: &Recipe, uses: &[Use<'a>]) -> Option<&'a Grant> {
+fn shared_grant<'a>(recipe: &Recipe, uses: &[&Use<'a>]) -> Option<&'a Grant> {
     let first = uses.first()?.grant?;
     if uses.iter().all(|used| used.grant == Some(first)) {
         return Some(first);
@@ -143,6 +181,15 @@ fn shared_grant<'a>(recipe: &Recipe, uses: &[Use<'a>]) -> Option<&'a Grant> {
         return None;
     }
     uses.iter().find(|used| recipe.allows(used.part, used.import))?.grant
+}
+
+/// Whether the launcher has one set of values for both imports, if they are there for all. It has one for outgoing HTTP of each
+/// generation, and one for all versions and interfaces of everything else.
+fn is_one_capability(a: &str, b: &str) -> bool {
+    match interfaces::capability(a) {
+        None | Some(Capability::OutgoingHttp) => interfaces::track(a) == interfaces::track(b),
+        capability => capability == interfaces::capability(b),
+    }
 }
 
 /// Whether what a part may reach is decided by this import. A socket may what it was made for, whoever uses it: of
@@ -166,15 +213,21 @@ fn permission(uses: &[&Use]) -> Option<Grant> {
 }
 
 /// The name of an import that is there for one part alone: `wadoo:part-cart/wasi-http-client@0.3.0`.
-fn own_name(part: &PartName, import: &str) -> String {
-    interfaces::renamed("wadoo:part-", &part.flat(), import)
+fn own_name(prefix: &str, part: &PartName, import: &str) -> String {
+    interfaces::renamed(prefix, &part.flat(), import)
 }
 
 /// One root import serves all uses of a track, so their types must fit each other.
 fn check_types_merge(recipe: &Recipe, inputs: &Inputs, uses: &[&Use], problems: &mut Problems) {
     for (i, later) in uses.iter().enumerate() {
         for earlier in &uses[..i] {
-            let differences = conflicts(inputs, earlier.interface, later.interface);
+            // What a configuration asks is known here, and not what others do by that name.
+            let (earlier, later) = if later.is_of_config() { (later, earlier) } else { (earlier, later) };
+            let differences = match (earlier.interface, later.interface) {
+                (Some(earlier), Some(later)) => conflicts(inputs, earlier, later),
+                (None, Some(later)) => baked::variables_differ(&inputs.types, later),
+                (_, None) => Vec::new(),
+            };
             if !differences.is_empty() {
                 problems.push((
                     Some(recipe.component(later.part).span.clone()),
@@ -245,8 +298,11 @@ fn add_used_types(
 ) {
     let mut known: BTreeSet<String> = tracks.keys().cloned().collect();
     let mut added: BTreeMap<String, String> = BTreeMap::new();
-    let mut open: Vec<(&PartName, &str, InterfaceId)> =
-        tracks.values().flatten().map(|used| (used.part, used.import, used.interface)).collect();
+    let mut open: Vec<(&PartName, &str, InterfaceId)> = tracks
+        .values()
+        .flatten()
+        .filter_map(|used| Some((used.part, used.import, used.interface?)))
+        .collect();
     let mut missing = Vec::new();
     while let Some((part, user, interface)) = open.pop() {
         for used in inputs.types[interface].uses.values() {
@@ -314,7 +370,7 @@ mod tests {
     #[test]
     fn an_import_of_one_part_says_which_and_what() {
         let part = "cart-api".parse().expect("a name");
-        let name = own_name(&part, "wasi:http/outgoing-handler@0.2.3");
+        let name = own_name("wadoo:part-", &part, "wasi:http/outgoing-handler@0.2.3");
         assert_eq!(name, "wadoo:part-cart-api/wasi-http-outgoing-handler@0.2.3");
     }
 

@@ -29,7 +29,7 @@ use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::{Grant, Trigger};
 use wadoo_signing::report::Report;
 
-pub(crate) use baked::granted_variables;
+pub(crate) use baked::{DEVICE, granted_variables, is_open_configuration};
 pub use error::PlanError;
 pub(crate) use launcher::carries_values;
 pub use show::SCHEMA;
@@ -101,6 +101,15 @@ pub enum Decision {
     Launcher(LauncherReason),
 }
 
+impl PartPlan {
+    /// What the device gives of its configuration.
+    pub(crate) fn open_configuration(&self) -> Option<&Grant> {
+        let mut imports = self.imports.iter();
+        let (import, _) = imports.find(|(import, decision)| is_open_configuration(import, decision))?;
+        self.grants.get(import)
+    }
+}
+
 impl Decision {
     /// Why the launcher provides it, or what is not baked of it.
     pub fn launcher(&self) -> Option<LauncherReason> {
@@ -130,6 +139,8 @@ pub struct LauncherImport {
     pub interface: String,
     /// The parts that it is passed to. Empty if only types of it are used, by another import.
     pub parts: BTreeSet<PartName>,
+    /// The parts whose configuration takes its open keys from it. It is not passed to the parts themselves.
+    pub config_of: BTreeSet<PartName>,
     /// The imports whose types come from it, where no part imports it.
     pub used_by: BTreeSet<String>,
     /// The values, if it is granted.
@@ -140,6 +151,11 @@ impl Plan {
     /// What the launcher provides to `part` as `import`, and its name at the root.
     pub fn root_import(&self, part: &PartName, import: &str) -> Option<(&str, &LauncherImport)> {
         launcher::root_import(&self.launcher, part, import)
+    }
+
+    /// What the launcher provides to the configuration of `part`, for its open keys, and its name at the root.
+    pub fn root_of_config(&self, part: &PartName) -> Option<(&str, &LauncherImport)> {
+        launcher::root_of_config(&self.launcher, part)
     }
 
     /// Whether parts are given different values of one capability, so that one import does not do for all.

@@ -52,8 +52,8 @@ fn is_own(component: &Component, import: &str) -> bool {
     component.provider_of(import).is_some_and(|(_, provider)| provider.value.own)
 }
 
-/// How `link` calls what it generates for a part: `cart/denied`, `cart/baked`.
-const GENERATED: [&str; 2] = ["denied", "baked"];
+/// How `link` calls what it generates for a part: `cart/denied`, `cart/baked`, `cart/open`.
+const GENERATED: [&str; 3] = ["denied", "baked", "open"];
 
 /// What is there for one part alone, or generated for it, is named after it, and such names have no slash.
 fn check_names(recipe: &Recipe, wiring: &Wiring, problems: &mut Problems) {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeStruct, Serializer};
 
-use super::{Decision, LauncherImport, LauncherReason, PartPlan, Plan};
+use super::{Decision, LauncherImport, LauncherReason, PartPlan, Plan, is_open_configuration};
 use crate::interfaces;
 use crate::recipe::MemorySize;
 
@@ -74,6 +74,9 @@ impl fmt::Display for Because<'_> {
             Decision::Baked { keys, rest } => {
                 let keys = if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
                 write!(f, "baked: {keys}")?;
+                if is_open_configuration(self.import, self.decision) {
+                    return f.write_str("; open keys from the launcher's environment (granted)");
+                }
                 rest.map_or(Ok(()), |reason| write!(f, "; the rest from the launcher ({reason})"))
             }
             Decision::Launcher(reason) => write!(f, "from the launcher ({reason})"),
@@ -93,7 +96,9 @@ impl fmt::Display for LauncherReason {
 
 impl fmt::Display for LauncherImport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self.parts.iter().map(ToString::to_string).collect();
+        let parts = self.parts.iter().map(ToString::to_string);
+        let config_of = self.config_of.iter().map(|part| format!("`config` of {part}"));
+        let parts: Vec<String> = parts.chain(config_of).collect();
         match parts.is_empty() {
             true => {
                 let users: Vec<&str> = self.used_by.iter().map(String::as_str).collect();
@@ -198,9 +203,13 @@ impl LauncherReason {
 
 impl Serialize for LauncherImport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut import = serializer.serialize_struct("LauncherImport", 4)?;
+        let mut import = serializer.serialize_struct("LauncherImport", 5)?;
         import.serialize_field("interface", &self.interface)?;
         import.serialize_field("parts", &self.parts.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        import.serialize_field(
+            "configOf",
+            &self.config_of.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        )?;
         import.serialize_field("usedBy", &self.used_by)?;
         import.serialize_field("grant", &self.grant)?;
         import.end()

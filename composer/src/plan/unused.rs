@@ -35,7 +35,7 @@ pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problem
             if !granted && table.imports().any(|import| pattern.matches(import) && by_policy(import)) {
                 continue;
             }
-            if let Some((import, decision)) = table.idle(pattern) {
+            if let Some((import, decision)) = table.idle(pattern, granted) {
                 let text = pattern.to_string();
                 let problem = PlanError::IdleAllow { part: part.clone(), text, import, decision, granted };
                 problems.push((Some(span.clone()), problem));
@@ -103,12 +103,14 @@ impl<'a> Table<'a> {
     }
 
     /// The first import that is matched in vain, if no part needs the entry.
-    fn idle(&self, pattern: &InterfacePattern) -> Option<(String, Decision)> {
+    /// What the part has by its `open`, it has not because it was allowed.
+    fn idle(&self, pattern: &InterfacePattern, granted: bool) -> Option<(String, Decision)> {
         let mut first = None;
         for (world, decisions) in &self.parts {
             let imports: Vec<&str> = world.imports.keys().map(String::as_str).collect();
             if imports.iter().any(|import| pattern.matches(import)) {
-                first = first.or(Some(idle(pattern, &imports, *decisions)?));
+                let is_open = |import: &str| !granted && self.component.values.open(import).is_some();
+                first = first.or(Some(idle(pattern, &imports, *decisions, &is_open)?));
             }
         }
         first
@@ -169,12 +171,15 @@ fn idle(
     pattern: &InterfacePattern,
     imports: &[&str],
     decisions: Option<&BTreeMap<String, Decision>>,
+    is_open: &impl Fn(&str) -> bool,
 ) -> Option<(String, Decision)> {
     let mut first = None;
     for import in imports.iter().filter(|import| pattern.matches(import)) {
         match decisions.and_then(|decisions| decisions.get(*import)) {
             None => return None,
-            Some(decision) if decision.launcher() == Some(LauncherReason::Granted) => return None,
+            Some(decision) if decision.launcher() == Some(LauncherReason::Granted) && !is_open(import) => {
+                return None;
+            }
             Some(decision) => {
                 first.get_or_insert_with(|| ((*import).to_owned(), decision.clone()));
             }

@@ -260,17 +260,18 @@ impl Refusal for SocketAddressError {
 fn environment(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Grant> {
     problems.check_keys(table, &["keys"], &[("values", "values are baked into a part by its own `env`")]);
     let value = problems.required(table, "keys", "[\"LANG\"]")?;
-    let keys = variables("`keys`", value, problems)?;
+    let keys = variables("`keys`", VARIABLE, value, problems)?;
     Some(Grant::Environment(EnvironmentGrant { keys }))
 }
 
-/// A list of names of variables.
+/// A list of names of variables; what each of them is, is `entry`.
 pub(super) fn variables(
     list: &str,
+    entry: &str,
     value: &Node<DeValue<'_>>,
     problems: &mut Problems<'_>,
 ) -> Option<BTreeSet<String>> {
-    let keys: BTreeSet<VariableName> = set(list, VARIABLE, value, problems)?;
+    let keys: BTreeSet<VariableName> = set(list, entry, value, problems)?;
     Some(keys.into_iter().map(|VariableName(name)| name).collect())
 }
 
@@ -279,7 +280,13 @@ pub(super) fn variable_name(text: &str, span: &Span, problems: &mut Problems<'_>
     problems.parse_text::<VariableName>(VARIABLE, text, span).map(|VariableName(name)| name)
 }
 
-const VARIABLE: &str = "a variable's name";
+/// Whether a variable can have this name.
+pub(super) fn is_variable_name(text: &str) -> bool {
+    text.parse::<VariableName>().is_ok()
+}
+
+/// How the name of a variable is called.
+pub(super) const VARIABLE: &str = "a variable's name";
 
 /// The name of one variable.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]

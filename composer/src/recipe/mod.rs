@@ -14,6 +14,7 @@ mod input;
 mod instances;
 mod memory;
 mod names;
+mod open;
 mod parse;
 mod pattern;
 mod policy;
@@ -45,13 +46,14 @@ pub(crate) use files::PREOPENS;
 pub use input::Input;
 pub use memory::MemorySize;
 pub use names::{AppName, InterfaceName, InterfacePattern, MAX_NAME, NameError, PartName};
+pub use open::Open;
 pub use parse::{MAX_LIST, MAX_PARTS, MAX_PATH, parse};
 pub use pattern::{PathPattern, PatternError, Step};
 pub use policy::Policy;
 pub use problems::MAX_REPORTS;
 pub use provider::Provider;
 pub use source::{MAX_SHOWN_LINE, SourceText, Span, Spanned};
-pub use values::{MAX_VALUE, MAX_VALUES, Values};
+pub use values::{MAX_VALUE, MAX_VALUES, Source, Values};
 pub use world::WitWorld;
 
 /// A valid recipe, format 1.
@@ -113,7 +115,7 @@ pub struct Component {
     pub deny: Vec<Spanned<InterfacePattern>>,
     /// `grants`: what the launcher provides to this part alone.
     pub grants: BTreeMap<InterfacePattern, Spanned<Grant>>,
-    /// `config`, `env`, `args` and `open`: what is baked into this part.
+    /// `config`, `env`, `args` and `open`: what is baked into this part, and what of it the device gives.
     pub values: Values,
     /// `files`: folders, relative to the recipe's folder, by where this part sees them.
     pub files: BTreeMap<MountPath, Spanned<PathBuf>>,
@@ -251,12 +253,8 @@ impl Recipe {
 
 /// The values that a part has for an import in its own table: its `open`, its `files`, or its `grants`.
 fn own_grant<'a>(component: &'a Component, import: &str) -> Option<&'a Grant> {
-    match import.split('@').next() {
-        Some("wasi:cli/environment") => component.values.open.as_ref().map(|open| &open.value),
-        Some(PREOPENS) => component.carried.as_ref(),
-        _ => None,
-    }
-    .or_else(|| named(&component.grants, import))
+    let carried = component.carried.as_ref().filter(|_| import.split('@').next() == Some(PREOPENS));
+    carried.or_else(|| component.values.open(import)).or_else(|| named(&component.grants, import))
 }
 
 /// The first pattern that matches the import.

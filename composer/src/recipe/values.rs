@@ -1,4 +1,4 @@
-//! `config`, `env`, `args` and `open` of a part: what is baked into it, and which of its variables are left to the device.
+//! `config`, `env` and `args` of a part: what is baked into it. What is left to the device beside them is in `open`.
 //!
 //! Whether the part imports what the values are for is not decided here (see `plan`). No message repeats a value, and no
 //! value that looks like a secret is accepted unless `not-secret` names it.
@@ -7,19 +7,50 @@ use std::collections::BTreeMap;
 
 use toml::Spanned as Node;
 use toml::de::DeValue;
-use wadoo_signing::manifest::{EnvironmentGrant, Grant};
+use wadoo_signing::manifest::Grant;
 use wadoo_signing::report::{Exit, Report};
 
 use super::parse::MAX_LIST;
 use super::problems::{Problems, Table};
 use super::source::Span;
 use super::syntax::{clipped, quoted};
-use super::{InterfacePattern, MAX_NAME, Spanned, grants, secret};
+use super::{InterfacePattern, MAX_NAME, Open, Spanned, grants, open, secret};
 
 /// Greatest length of one baked value, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
 /// Greatest length of all names and values that are baked into one part, in bytes.
 pub const MAX_VALUES: usize = 512 * 1024;
+
+/// What a part can be given by its recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// `config`: what `wasi:config` has.
+    Configuration,
+    /// `env` and `args`: what `wasi:cli/environment` has.
+    Environment,
+}
+
+impl Source {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Configuration, Self::Environment];
+
+    /// Whose values an import has, if it is one of those that can be baked.
+    pub fn of(import: &str) -> Option<Self> {
+        match import.split('@').next() {
+            Some("wasi:config/store" | "wasi:config/runtime") => Some(Self::Configuration),
+            Some("wasi:cli/environment") => Some(Self::Environment),
+            _ => None,
+        }
+    }
+
+    /// The table of a part that has its values by name.
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Configuration => "config",
+            Self::Environment => "env",
+        }
+    }
+}
 
 /// What is baked into a part.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +61,15 @@ pub struct Values {
     pub env: Option<Spanned<BTreeMap<String, String>>>,
     /// `args`: arguments, without the name of the program.
     pub args: Option<Spanned<Vec<String>>>,
-    /// `open`: the variables that the device gives.
-    pub open: Option<Spanned<Grant>>,
+    /// `open`: what the device gives beside them.
+    pub open: Open,
+}
+
+impl Values {
+    /// What the device gives of an import.
+    pub fn open(&self, import: &str) -> Option<&Grant> {
+        self.open.get(&Source::of(import)?).map(|open| &open.value)
+    }
 }
 
 /// Reads the keys of `part`; `granted` is what it is granted otherwise.
@@ -45,7 +83,7 @@ pub(super) fn read(
     let env = entries(part, "env", &mut secrets, problems);
     let args = arguments(part, &mut secrets, problems);
     secrets.finish(problems);
-    let open = open(part, granted, problems);
+    let open = open::read(part, granted, problems);
     let values = Values { config: config?, env: env?, args: args?, open: open? };
     check_length(part, &values, problems)?;
     Some(values)
@@ -72,7 +110,8 @@ fn entries(
         match (named, text(&what, value, problems)) {
             (Some(()), Some(text)) => {
                 let place = Place { what, key: name.get_ref(), span: name.span(), value: value.span() };
-                secrets.check(&place, key == "env", text, problems);
+                let source = Source::ALL.into_iter().find(|source| source.table() == key);
+                secrets.check(&place, source, text, problems);
                 entries.insert(name.get_ref().to_string(), text.to_owned());
             }
             _ => whole = false,
@@ -157,48 +196,10 @@ fn arguments(
         };
         let what = format!("the argument {}", quoted(&name));
         let place = Place { what, key: &name, span: item.span(), value: item.span() };
-        secrets.check(&place, false, value, problems);
+        secrets.check(&place, None, value, problems);
         arguments.push(text.to_owned());
     }
     whole.then(|| Some(Spanned { value: arguments, span: key.span() }))
-}
-
-fn open(
-    part: &Table<'_>,
-    granted: Option<&BTreeMap<InterfacePattern, Spanned<Grant>>>,
-    problems: &mut Problems<'_>,
-) -> Option<Option<Spanned<Grant>>> {
-    let Some((key, value)) = part.entries.get_key_value("open") else { return Some(None) };
-    let has = |key: &str| part.entries.contains_key(key);
-    let refused = match (has("config"), has("env")) {
-        (false, true) => None,
-        (true, _) => Some((
-            "`open` beside `config` is not supported by this version yet",
-            "the launcher has no configuration to give, and a list could mean keys of either",
-            "name the variables of the device in a grant: `grants = { \"wasi:cli/environment\" = { keys = [\"NAME\"] } }`",
-        )),
-        (false, false) => Some((
-            "`open` has no `env` beside it",
-            "it leaves some variables to the device where others are baked",
-            "write `grants = { \"wasi:cli/environment\" = { keys = [\"NAME\"] } }`",
-        )),
-    };
-    if let Some((what, because, hint)) = refused {
-        let what = format!("{what}, in {}", part.name);
-        problems.add(&key.span(), Report::new(Exit::CouldNot, what).because(because).hint(hint));
-        return None;
-    }
-    let keys = grants::variables(&format!("`open` of {}", part.name), value, problems)?;
-    let environment = |name: &InterfacePattern| {
-        ["0.2.0", "0.3.0"].iter().any(|version| name.matches(&format!("wasi:cli/environment@{version}")))
-    };
-    if granted.is_some_and(|granted| granted.keys().any(environment)) {
-        let what = format!("{} has `open`, and `wasi:cli/environment` in its `grants`", part.name);
-        let report = Report::new(Exit::CouldNot, what).because("both say which variables the device gives");
-        problems.add(&key.span(), report.hint("keep one of the two"));
-        return None;
-    }
-    Some(Some(Spanned { value: Grant::Environment(EnvironmentGrant { keys }), span: key.span() }))
 }
 
 fn check_length(part: &Table<'_>, values: &Values, problems: &mut Problems<'_>) -> Option<()> {
@@ -228,6 +229,8 @@ struct Place<'a> {
 struct Secrets {
     /// Names of `not-secret` and whether one had an effect.
     excused: BTreeMap<String, (Span, bool)>,
+    /// The part has `config` and `env`: its `open` says which it means.
+    has_both: bool,
 }
 
 impl Secrets {
@@ -241,11 +244,12 @@ impl Secrets {
                 excused.insert(name.to_owned(), (item.span(), false));
             }
         }
-        Self { excused }
+        let has_both = Source::ALL.iter().all(|source| part.entries.contains_key(source.table()));
+        Self { excused, has_both }
     }
 
-    /// Refuses `value` if it looks like a secret; `can_open` if it could be left to the device.
-    fn check(&mut self, place: &Place<'_>, can_open: bool, value: &str, problems: &mut Problems<'_>) {
+    /// Refuses `value` if it looks like a secret; `source` has it by name, so that it could be left to the device.
+    fn check(&mut self, place: &Place<'_>, source: Option<Source>, value: &str, problems: &mut Problems<'_>) {
         let Some(why) = secret::suspicion(place.key, value) else { return };
         if let Some((_, used)) = self.excused.get_mut(place.key) {
             *used = true;
@@ -256,9 +260,12 @@ impl Secrets {
             .because(why)
             .because("what is baked can be read in the recipe, in the artifact and in every copy of them");
         let key = clipped(place.key);
-        let instead = match can_open {
-            true => format!("leave it to the device: `open = [\"{key}\"]`"),
-            false => "leave a variable of the environment to the device instead".to_owned(),
+        let instead = match source.filter(|_| grants::is_variable_name(place.key)) {
+            Some(source) if self.has_both => {
+                format!("leave it to the device: `open = {{ {} = [\"{key}\"] }}`", source.table())
+            }
+            Some(_) => format!("leave it to the device: `open = [\"{key}\"]`"),
+            None => "leave a variable of the environment to the device instead".to_owned(),
         };
         let hint = format!("{instead}; if it is none, add `not-secret = [\"{key}\"]`");
         problems.add(&place.span, report.hint(hint));

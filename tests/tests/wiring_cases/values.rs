@@ -5,14 +5,19 @@ use std::collections::BTreeSet;
 use tempfile::TempDir;
 use wadoo::plan::{LauncherImport, Plan};
 use wadoo::{inputs, link, pipeline, plan, recipe};
+use wadoo_signing::manifest::PartImport;
 
 use super::{cases, prepare};
 
 const SHARED: &str = "wasi:http/outgoing-handler@0.2.12";
 
 fn two_parts() -> (TempDir, inputs::Inputs, Plan) {
+    planned("grants-of-parts")
+}
+
+fn planned(case: &str) -> (TempDir, inputs::Inputs, Plan) {
     let folder = tempfile::tempdir().expect("folder");
-    prepare(&cases().join("grants-of-parts"), folder.path());
+    prepare(&cases().join(case), folder.path());
     let recipe = recipe::read(&folder.path().join("recipe.toml")).expect("a recipe");
     let (recipe, inputs) = pipeline::read(inputs::gather(recipe)).expect("inputs");
     let plan = plan::plan(&recipe, &inputs).expect("a plan");
@@ -52,4 +57,39 @@ fn an_import_that_feeds_two_parts_with_different_values_is_found_in_the_bytes() 
         text.contains(&format!("`{SHARED}` feeds `prices` and `front`, which were granted different values")),
         "{text}"
     );
+}
+
+const OPEN: &str = "wadoo:open-main/wasi-cli-environment@0.2.0";
+
+#[test]
+fn the_configuration_of_a_part_has_variables_of_its_own_beside_those_of_the_part() {
+    let (_folder, inputs, plan) = planned("baked-open-config-and-env");
+    let linked = link::link(&plan, &inputs).expect("linked");
+    let own =
+        |part: &str, interface: &str| PartImport { part: part.to_owned(), interface: interface.to_owned() };
+    assert_eq!(linked.part_imports[OPEN], own("main/open", "wasi:cli/environment@0.2.0"));
+    let of_part = "wadoo:part-main/wasi-cli-environment@0.2.12";
+    assert_eq!(linked.part_imports[of_part], own("main", "wasi:cli/environment@0.2.12"));
+    assert_eq!(linked.grants[OPEN].to_string(), "variables: region");
+    assert_eq!(linked.grants[of_part].to_string(), "variables: LANG");
+    let names = linked.parts.iter().flat_map(|part| &part.names);
+    assert_eq!(names.collect::<BTreeSet<_>>().len(), 3, "main, main/baked, main/open");
+    // In the portable component both ask the one environment of the host.
+    assert_eq!(linked.portable_imports().into_iter().filter(|name| name.contains("environment")).count(), 2);
+    let portable = wasmprinter::print_bytes(linked.portable()).expect("printed");
+    assert_eq!(portable.matches("\n  (import \"wasi:cli/environment@").count(), 1, "{portable}");
+    assert!(!portable.contains("wadoo:open-"), "{portable}");
+}
+
+/// A part whose environment is empty, and whose configuration is not, would see what is open of that.
+#[test]
+fn an_import_that_feeds_a_part_and_its_configuration_is_found_in_the_bytes() {
+    let (_folder, inputs, mut plan) = planned("baked-open-config-apart");
+    let open = plan.launcher.remove(OPEN).expect("an import of its own");
+    let shared = plan.launcher.get_mut("wasi:cli/environment@0.2.12").expect("that of the part");
+    shared.config_of = open.config_of;
+    shared.grant = open.grant;
+    let text = link::link(&plan, &inputs).expect_err("the audit")[0].to_string();
+    assert!(text.contains("which were granted different values"), "{text}");
+    assert!(text.contains("`main/open`") && text.contains("`main`"), "{text}");
 }

@@ -26,12 +26,36 @@ pub(super) const PAGE: u32 = 65536;
 pub(super) enum Body {
     /// Returns an address.
     Constant(u32),
-    /// Looks a key up in a list of pairs; what is found is at the same place of `results`, and else at `none`.
-    Lookup { pairs: List, results: u32, none: u32 },
+    /// Looks a key up.
+    Lookup(Lookup),
     /// Lets the imported function write to an address, and returns that.
     Forward { imported: u32, result: u32 },
     /// Appends some of the host's variables to those that are baked.
     Append(Append),
+}
+
+/// Where everything is that [`Body::Lookup`] needs.
+pub(super) struct Lookup {
+    /// The keys that are baked, with their values.
+    pub(super) pairs: List,
+    /// What is found is at the same place of these, each as long as a pair.
+    pub(super) results: u32,
+    /// What is returned if nothing is.
+    pub(super) none: u32,
+    /// Those that are the host's to give.
+    pub(super) open: Option<OpenKeys>,
+}
+
+/// Keys of which the host has the values, as variables.
+pub(super) struct OpenKeys {
+    /// The function that gives all variables of the host.
+    pub(super) imported: u32,
+    /// Where it writes the list's address and length.
+    pub(super) scratch: u32,
+    /// The keys.
+    pub(super) names: List,
+    /// Where the result is made: its text stands behind eight bytes that say there is one.
+    pub(super) found: u32,
 }
 
 /// Where everything is that [`Body::Append`] needs.
@@ -45,6 +69,8 @@ pub(super) struct Append {
     /// The variables that are baked, with room behind them for one of each that is open.
     pub(super) baked: List,
     /// Where the address of all of them stands, and their number is written.
+    pub(super) list: u32,
+    /// What is returned: the same address, or that of a result that ends with it.
     pub(super) result: u32,
 }
 
@@ -62,7 +88,7 @@ impl Body {
             Self::Forward { imported, result } => function([], |body| {
                 body.i32_const(*result as i32).call(*imported).i32_const(*result as i32);
             }),
-            Self::Lookup { pairs, results, none } => looking_up(*pairs, *results, *none, equal),
+            Self::Lookup(lookup) => lookup.function(equal),
             Self::Append(append) => append.function(equal),
         }
     }
@@ -73,14 +99,9 @@ impl Append {
         const KEY: u32 = 0;
         const VARIABLE: u32 = 1;
         const COUNT: u32 = 2;
-        let Self { imported, scratch, open, baked, result } = self;
+        let Self { imported, scratch, open, baked, list, result } = self;
         function([(3, ValType::I32)], |body| {
-            let of_host = |body: &mut InstructionSink| {
-                body.i32_const(*scratch as i32).i32_load(WORD);
-            };
-            let length = |body: &mut InstructionSink| {
-                body.i32_const(*scratch as i32).i32_load(SECOND_WORD);
-            };
+            let (of_host, length) = (word(*scratch, WORD), word(*scratch, SECOND_WORD));
             body.i32_const(*scratch as i32).call(*imported);
             body.i32_const(baked.length as i32).local_set(COUNT);
             each(
@@ -88,12 +109,12 @@ impl Append {
                 KEY,
                 |body| constant(body, open.length),
                 |body| {
-                    each(body, VARIABLE, length, |body| {
+                    each(body, VARIABLE, &length, |body| {
                         text(body, KEY, TEXT, |body| constant(body, open.at));
-                        text(body, VARIABLE, PAIR, of_host);
+                        text(body, VARIABLE, PAIR, &of_host);
                         body.call(equal).if_(BlockType::Empty);
                         item(body, COUNT, PAIR, |body| constant(body, baked.at));
-                        item(body, VARIABLE, PAIR, of_host);
+                        item(body, VARIABLE, PAIR, &of_host);
                         constant(body, PAIR);
                         body.memory_copy(0, 0);
                         body.local_get(COUNT).i32_const(1).i32_add().local_set(COUNT);
@@ -103,30 +124,72 @@ impl Append {
                     });
                 },
             );
-            body.i32_const(*result as i32).local_get(COUNT).i32_store(SECOND_WORD);
+            body.i32_const(*list as i32).local_get(COUNT).i32_store(SECOND_WORD);
             body.i32_const(*result as i32);
         })
     }
 }
 
 /// Of a key, the parameters are address and length.
-fn looking_up(pairs: List, results: u32, none: u32, equal: u32) -> Function {
-    const INDEX: u32 = 2;
-    function([(1, ValType::I32)], |body| {
+const KEY: (u32, u32) = (0, 1);
+
+impl Lookup {
+    fn function(&self, equal: u32) -> Function {
+        const INDEX: u32 = 2;
+        let Self { pairs, results, none, open } = self;
+        let locals = if open.is_some() { 2 } else { 1 };
+        function([(locals, ValType::I32)], |body| {
+            each(
+                body,
+                INDEX,
+                |body| constant(body, pairs.length),
+                |body| {
+                    body.local_get(KEY.0).local_get(KEY.1);
+                    text(body, INDEX, PAIR, |body| constant(body, pairs.at));
+                    body.call(equal).if_(BlockType::Empty);
+                    item(body, INDEX, PAIR, |body| constant(body, *results));
+                    body.return_().end();
+                },
+            );
+            if let Some(open) = open {
+                open.look_up(body, INDEX, equal);
+            }
+            body.i32_const(*none as i32);
+        })
+    }
+}
+
+impl OpenKeys {
+    /// Returns what the host has, if the key is one of these. Uses the local `index` and the one behind it.
+    fn look_up(&self, body: &mut InstructionSink, index: u32, equal: u32) {
+        let Self { imported, scratch, names, found } = self;
+        let variable = index + 1;
+        let (of_host, length) = (word(*scratch, WORD), word(*scratch, SECOND_WORD));
         each(
             body,
-            INDEX,
-            |body| constant(body, pairs.length),
+            index,
+            |body| constant(body, names.length),
             |body| {
-                body.local_get(0).local_get(1);
-                text(body, INDEX, PAIR, |body| constant(body, pairs.at));
+                body.local_get(KEY.0).local_get(KEY.1);
+                text(body, index, TEXT, |body| constant(body, names.at));
                 body.call(equal).if_(BlockType::Empty);
-                item(body, INDEX, PAIR, |body| constant(body, results));
-                body.return_().end();
+                body.i32_const(*scratch as i32).call(*imported);
+                each(body, variable, &length, |body| {
+                    body.local_get(KEY.0).local_get(KEY.1);
+                    text(body, variable, PAIR, &of_host);
+                    body.call(equal).if_(BlockType::Empty);
+                    body.i32_const((found + TEXT) as i32);
+                    item(body, variable, PAIR, &of_host);
+                    constant(body, TEXT);
+                    body.i32_add();
+                    constant(body, TEXT);
+                    body.memory_copy(0, 0);
+                    body.i32_const(*found as i32).return_().end();
+                });
+                body.end();
             },
         );
-        body.i32_const(none as i32);
-    })
+    }
 }
 
 /// `cabi_realloc`: what is passed in stands behind everything else. It is moved and never freed; see [`releasing`].
@@ -216,6 +279,13 @@ fn each(
 
 fn constant(body: &mut InstructionSink, value: u32) {
     body.i32_const(value as i32);
+}
+
+/// What stands at `at`, or in the word behind it.
+fn word(at: u32, place: MemArg) -> impl Fn(&mut InstructionSink) {
+    move |body| {
+        body.i32_const(at as i32).i32_load(place);
+    }
 }
 
 /// The address of the item with the number in `index`, of those at `start`.

@@ -16,21 +16,29 @@ use wasm_encoder::{
     TypeSection, ValType,
 };
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, embed_component_metadata};
-use wit_parser::{Resolve, WorldItem, WorldKey};
+use wit_parser::{PackageName, Resolve, WorldItem, WorldKey};
 
-use code::{Append, Body, List, PAGE, PAIR, TEXT};
+use code::{Append, Body, List, Lookup, OpenKeys, PAGE, PAIR, TEXT};
 
 use super::stub::{escaped, line};
+use crate::plan::DEVICE;
 use crate::recipe::Values;
 
 /// One import of a part, which is generated.
 pub(super) struct Baked<'a> {
     /// Its full name.
     pub(super) import: &'a str,
-    /// The variables that the host's own import of this name gives.
+    /// The variables of the host that it has beside what is baked.
     pub(super) open: BTreeSet<&'a str>,
-    /// There is an import of the host for what is not baked.
-    pub(super) has_host: bool,
+    /// The import of the host for what is not baked: the same, or [`DEVICE`] for a configuration.
+    pub(super) host: Option<&'a str>,
+}
+
+impl Baked<'_> {
+    /// Whether it is a configuration of which the device gives some keys.
+    pub(super) fn is_open_configuration(&self) -> bool {
+        self.host.is_some_and(|host| host != self.import)
+    }
 }
 
 /// Makes the provider of `imports` of `component`. The application's name is the first of its arguments. Errors are one line
@@ -51,19 +59,50 @@ pub(super) fn generate(
     }
     let mut text = String::from("package wadoo:generated;\nworld baked {\n");
     for baked in imports {
-        if baked.has_host {
+        if baked.host == Some(baked.import) {
             text.push_str(&format!("  import {};\n", escaped(baked.import)));
         }
         text.push_str(&format!("  export {};\n", escaped(baked.import)));
     }
-    text.push('}');
+    let asks_device = imports.iter().any(Baked::is_open_configuration);
+    text.push_str(if asks_device { ASKING_DEVICE } else { "}" });
     let package = resolve.push_source("baked.wit", &text).map_err(line)?;
     let world = resolve.select_world(&[package], Some("baked")).map_err(line)?;
+    if asks_device {
+        name_device(&mut resolve)?;
+    }
     let mut module = builder.finish();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(line)?;
     let mut encoder = ComponentEncoder::default();
     encoder.merge_imports_based_on_semver(false).module(&module).map_err(line)?;
     encoder.encode().map_err(line)
+}
+
+/// The end of a world that asks the device for variables. The part may have a package of the name of [`DEVICE`] itself, without the
+/// interface or the function.
+const ASKING_DEVICE: &str = "  import wadoo:device/environment@0.2.0;
+}
+package wadoo:device@0.2.0 {
+  interface environment {
+    get-environment: func() -> list<tuple<string, string>>;
+  }
+}";
+
+/// Gives what [`ASKING_DEVICE`] imports the name that it has for the host: names are only what is encoded, and lead nowhere.
+fn name_device(resolve: &mut Resolve) -> Result<(), String> {
+    let named = |name: &str| {
+        let (id, version) = name.split_once('@')?;
+        let (namespace, package) = id.split('/').next()?.split_once(':')?;
+        let (namespace, name) = (namespace.to_owned(), package.to_owned());
+        Some(PackageName { namespace, name, version: Some(version.parse().ok()?) })
+    };
+    let ours = named("wadoo:device/environment@0.2.0");
+    let package = ours.and_then(|ours| resolve.package_names.get(&ours).copied());
+    let (Some(package), Some(name)) = (package, named(DEVICE)) else {
+        return Err(format!("nothing is known of `{DEVICE}`"));
+    };
+    resolve.packages[package].name = name;
+    Ok(())
 }
 
 /// The names of the functions of an import.
@@ -167,12 +206,8 @@ impl<'a> Builder<'a> {
 
     fn add(&mut self, baked: &Baked, function: &str) -> Result<(), String> {
         let body = match function {
-            "get" => self.lookup(),
-            "get-all" => {
-                let List { at, length } = self.config();
-                // `ok`, and the list.
-                Body::Constant(self.memory.words(&[0, at, length, 0]))
-            }
+            "get" => self.lookup(baked),
+            "get-all" => self.entries(baked),
             "get-environment" => self.variables(baked),
             "get-arguments" => self.arguments(baked),
             // `none`: where nobody says in which folder it runs, a guest takes the root.
@@ -192,32 +227,59 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn lookup(&mut self) -> Body {
+    /// All of the configuration, as `ok` and the list.
+    fn entries(&mut self, baked: &Baked) -> Body {
+        let config = self.config();
+        match baked.host {
+            Some(host) => {
+                let (all, open) = self.room_for(config, baked);
+                let result = self.memory.words(&[0, all.at, 0, 0]);
+                self.append(host, all, open, result + 4, result)
+            }
+            None => Body::Constant(self.memory.words(&[0, config.at, config.length, 0])),
+        }
+    }
+
+    fn lookup(&mut self, baked: &Baked) -> Body {
         let pairs = self.config();
         // `ok`, `some`, and the text, which is the second of its pair.
         let texts = (0..pairs.length).map(|i| pairs.at + i * PAIR + TEXT);
         let results: Vec<u32> =
             texts.flat_map(|at| [0, 1, self.memory.word(at), self.memory.word(at + 4)]).collect();
-        Body::Lookup { pairs, results: self.memory.words(&results), none: self.memory.words(&[0; 4]) }
+        let open = baked.host.map(|host| OpenKeys {
+            imported: self.import(host, "get-environment"),
+            scratch: self.memory.words(&[0; 2]),
+            names: self.memory.list(baked.open.iter().copied()),
+            // `ok`, `some`, and the text.
+            found: self.memory.words(&[0, 1, 0, 0]),
+        });
+        let (results, none) = (self.memory.words(&results), self.memory.words(&[0; 4]));
+        Body::Lookup(Lookup { pairs, results, none, open })
     }
 
     fn variables(&mut self, baked: &Baked) -> Body {
         let env = self.values.env.as_ref().map(|env| env.value.clone()).unwrap_or_default();
-        let List { at, length } = self.memory.pairs(&env);
+        let env = self.memory.pairs(&env);
         if baked.open.is_empty() {
-            return Body::Constant(self.memory.words(&[at, length]));
+            return Body::Constant(self.memory.words(&[env.at, env.length]));
         }
+        let (all, open) = self.room_for(env, baked);
+        let result = self.memory.words(&[all.at, 0]);
+        self.append(baked.import, all, open, result, result)
+    }
+
+    /// A copy of what is baked with room behind it for what is open, and the names of that.
+    fn room_for(&mut self, List { at, length }: List, baked: &Baked) -> (List, List) {
         let open = self.memory.list(baked.open.iter().copied());
         let all = self.memory.zeros((length + open.length) * PAIR);
         let (from, to) = ((at - BASE) as usize, (all - BASE) as usize);
         self.memory.bytes.copy_within(from..from + (length * PAIR) as usize, to);
-        Body::Append(Append {
-            imported: self.import(baked.import, "get-environment"),
-            scratch: self.memory.words(&[0; 2]),
-            open,
-            baked: List { at: all, length },
-            result: self.memory.words(&[all, 0]),
-        })
+        (List { at: all, length }, open)
+    }
+
+    fn append(&mut self, host: &str, baked: List, open: List, list: u32, result: u32) -> Body {
+        let imported = self.import(host, "get-environment");
+        Body::Append(Append { imported, scratch: self.memory.words(&[0; 2]), open, baked, list, result })
     }
 
     fn arguments(&mut self, baked: &Baked) -> Body {
@@ -227,7 +289,7 @@ impl<'a> Builder<'a> {
                 let List { at, length } = self.memory.list(all);
                 Body::Constant(self.memory.words(&[at, length]))
             }
-            None if !baked.has_host => Body::Constant(self.memory.words(&[0; 2])),
+            None if baked.host.is_none() => Body::Constant(self.memory.words(&[0; 2])),
             None => {
                 let imported = self.import(baked.import, "get-arguments");
                 Body::Forward { imported, result: self.memory.words(&[0; 2]) }
@@ -236,8 +298,12 @@ impl<'a> Builder<'a> {
     }
 
     fn import(&mut self, module: &str, function: &str) -> u32 {
-        self.imported.push((module.to_owned(), function.to_owned()));
-        self.imported.len() as u32 - 1
+        let import = (module.to_owned(), function.to_owned());
+        let known = self.imported.iter().position(|known| *known == import);
+        known.unwrap_or_else(|| {
+            self.imported.push(import);
+            self.imported.len() - 1
+        }) as u32
     }
 
     /// The module: functions for each export and what gives back its memory, then those that they share.
@@ -251,7 +317,7 @@ impl<'a> Builder<'a> {
             (FunctionSection::new(), ExportSection::new(), CodeSection::new());
         let mut names = NameMap::new();
         for (index, (name, body)) in (first..).zip(&self.exported) {
-            functions.function(if matches!(body, Body::Lookup { .. }) { TAKES_TEXT } else { RETURNS });
+            functions.function(if matches!(body, Body::Lookup(_)) { TAKES_TEXT } else { RETURNS });
             exports.export(name, ExportKind::Func, index);
             names.append(index, name);
             code.function(&body.function(equal));

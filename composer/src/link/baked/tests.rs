@@ -6,7 +6,8 @@ use wasmtime::component::{Component, Linker, Val};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 
 use super::{Baked, generate};
-use crate::recipe::{Spanned, Values};
+use crate::plan::DEVICE;
+use crate::recipe::{Open, Spanned, Values};
 
 const STORE: &str = "wasi:config/store@0.2.0-rc.1";
 const ENVIRONMENT: &str = "wasi:cli/environment@0.3.0";
@@ -32,7 +33,7 @@ fn values(config: &[(&str, &str)], env: &[(&str, &str)], args: Option<&[&str]>) 
     };
     let args =
         args.map(|args| Spanned { value: args.iter().map(|text| (*text).to_owned()).collect(), span: 0..0 });
-    Values { config: owned(config), env: owned(env), args, open: None }
+    Values { config: owned(config), env: owned(env), args, open: Open::new() }
 }
 
 /// A provider that runs, with little memory.
@@ -43,17 +44,28 @@ struct Running {
 
 impl Running {
     fn new(values: &Values, open: &[&'static str], has_host: bool) -> Self {
+        let open = open.iter().copied().collect();
         let baked = [
-            Baked { import: STORE, open: BTreeSet::new(), has_host: false },
-            Baked { import: ENVIRONMENT, open: open.iter().copied().collect(), has_host },
+            Baked { import: STORE, open: BTreeSet::new(), host: None },
+            Baked { import: ENVIRONMENT, open, host: has_host.then_some(ENVIRONMENT) },
         ];
-        let importer = wat::parse_str(IMPORTER).expect("text");
-        let bytes = generate(&importer, "shop", values, &baked).expect("a provider");
+        Self::of(IMPORTER, values, &baked)
+    }
+
+    /// The configuration alone, of which the host has some.
+    fn open(importer: &str, entries: &[(&str, &str)], open: &[&'static str]) -> Self {
+        let open = open.iter().copied().collect();
+        Self::of(importer, &values(entries, &[], None), &[Baked { import: STORE, open, host: Some(DEVICE) }])
+    }
+
+    fn of(importer: &str, values: &Values, baked: &[Baked]) -> Self {
+        let importer = wat::parse_str(importer).expect("text");
+        let bytes = generate(&importer, "shop", values, baked).expect("a provider");
         let engine = Engine::default();
         let component = Component::new(&engine, &bytes).expect("compiled");
         let mut linker = Linker::new(&engine);
-        if has_host {
-            let mut host = linker.instance(ENVIRONMENT).expect("an instance");
+        for host in baked.iter().filter_map(|baked| baked.host) {
+            let mut host = linker.instance(host).expect("an instance");
             let pairs = [("SECRET", "1"), ("HOME", "/root"), ("LOG", "host"), ("HOME", "twice")];
             let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
             host.func_wrap("get-environment", move |_, (): ()| Ok((pairs.clone(),))).expect("a function");
@@ -80,6 +92,10 @@ impl Running {
 
     fn get(&mut self, key: &str) -> Val {
         self.call(STORE, "get", &[text(key)])
+    }
+
+    fn get_all(&mut self) -> Val {
+        self.call(STORE, "get-all", &[])
     }
 }
 
@@ -140,4 +156,53 @@ fn of_the_host_only_what_is_open_is_let_through() {
     }
     let mut none = Running::new(&values(&[], &baked, None), &[], true);
     assert_eq!(none.call(ENVIRONMENT, "get-environment", &[]), pairs(&baked));
+}
+
+/// The host has `SECRET`, `HOME` twice, and `LOG`.
+#[test]
+fn open_keys_of_a_configuration_are_what_the_host_has_of_them() {
+    let baked = [("LOG", "info"), ("currency", "EUR")];
+    let mut running = Running::open(IMPORTER, &baked, &["HOME", "UNSET"]);
+    for _ in 0..3 {
+        assert_eq!(running.get("HOME"), some("/root"));
+        // What is baked is not the host's to change.
+        assert_eq!(running.get("LOG"), some("info"));
+        assert_eq!(running.get("currency"), some("EUR"));
+        for key in ["SECRET", "UNSET", "HOM", "HOME=", "home", ""] {
+            assert_eq!(running.get(key), ok(Val::Option(None)), "{key}");
+        }
+        let expected = [("LOG", "info"), ("currency", "EUR"), ("HOME", "/root")];
+        assert_eq!(running.get_all(), ok(pairs(&expected)));
+    }
+}
+
+#[test]
+fn a_configuration_can_be_all_open() {
+    let mut running = Running::open(IMPORTER, &[], &["HOME", "SECRET"]);
+    assert_eq!(running.get_all(), ok(pairs(&[("HOME", "/root"), ("SECRET", "1")])));
+    assert_eq!(running.get("SECRET"), some("1"));
+    let mut unset = Running::open(IMPORTER, &[], &["UNSET"]);
+    assert_eq!(unset.get_all(), ok(pairs(&[])));
+}
+
+#[test]
+fn memory_for_open_keys_is_given_back() {
+    let mut running = Running::open(IMPORTER, &[("key", "value")], &["HOME"]);
+    let long = "k".repeat(300_000);
+    for _ in 0..100 {
+        assert_eq!(running.get(&long), ok(Val::Option(None)));
+        assert_eq!(running.get("HOME"), some("/root"));
+        assert_eq!(running.get_all(), ok(pairs(&[("key", "value"), ("HOME", "/root")])));
+    }
+}
+
+/// The part has a package of the name by which the host is asked, and in it what cannot be asked.
+#[test]
+fn the_host_is_asked_by_a_name_that_the_part_may_have_for_less() {
+    let less = IMPORTER
+        .replace("environment@0.3.0", "environment@0.2.0")
+        .replace("(export \"get-environment\" (func (result (list (tuple string string)))))\n", "");
+    assert!(less.contains(DEVICE) && !less.contains("get-environment"));
+    let mut running = Running::open(&less, &[], &["HOME"]);
+    assert_eq!(running.get("HOME"), some("/root"));
 }

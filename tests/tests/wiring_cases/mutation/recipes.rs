@@ -48,6 +48,7 @@ const SPICE: &[&str] = &[
     "env = { LOG = \"info\" }\n",
     "args = [\"-v\"]\n",
     "open = [\"HOME\"]\n",
+    "open = { config = [\"HOME\"], env = [\"LANG\"] }\n",
     "wit = \"wit\"\n",
     "world = \"a:b/c\"\n",
     "deny = [\"wasi:*/*\"]\n",
