@@ -230,7 +230,8 @@ impl Rules<'_> {
         offers
     }
 
-    /// What a `with` means by an export: whatever its name and version, where it is only one, on its track.
+    /// What a `with` means by an export: whatever its name and version, where it is only one, on its track; of several
+    /// versions the one that it has in full first, then the highest.
     fn offers_named<'b>(
         &'b self,
         provider: &'b PartName,
@@ -258,7 +259,10 @@ impl Rules<'_> {
             Some(_) => {
                 let offer = |(export, interface)| Offer { part: provider, export, interface };
                 let mut offers: Vec<Offer> = named().map(offer).collect();
-                offers.sort_by_key(|offer| std::cmp::Reverse(interfaces::version(offer.export)));
+                let full = name.to_string();
+                offers.sort_by_key(|offer| {
+                    (offer.export != full, std::cmp::Reverse(interfaces::version(offer.export)))
+                });
                 Ok(offers)
             }
         }
