@@ -118,24 +118,13 @@ impl Rules<'_> {
         if !differences.is_empty() {
             return Err(Refusal::Problem(Box::new(PlanError::BakedTypes { part, import, differences })));
         }
-        let rest = match self.needs_launcher(&import, interface) {
+        let withheld = self.recipe.policy_denies(&part, &import).is_some();
+        // What `[policy]` denies the part, it has no more of than its values.
+        let rest = match !withheld && baked::has_rest(self.recipe, self.inputs, &part, &import, interface) {
             true => Some(self.launcher(&import, interface)?),
             false => None,
         };
         Ok(Decision::Baked { keys, rest })
-    }
-
-    /// Whether a component that has values needs the launcher's own import: for arguments where none are baked, and for
-    /// variables that are left to the device. Of a version that no launcher has, there is nothing to need; what `[policy]`
-    /// denies the part, it has no more of than its values.
-    fn needs_launcher(&self, import: &str, interface: InterfaceId) -> bool {
-        if self.recipe.policy_denies(self.part, import).is_some() {
-            return false;
-        }
-        let has = |function| baked::has(&self.inputs.types, interface, function);
-        let arguments = has(baked::ARGUMENTS) && self.component.values.args.is_none();
-        let variables = has(baked::VARIABLES) && self.recipe.grant(self.part, import).is_some();
-        interfaces::in_base_set(import) && (arguments || variables)
     }
 
     /// The `with` entry for `import`; the parser sees to it that no two mean the same.

@@ -220,6 +220,19 @@ pub struct PolicyUse {
     pub import: String,
     /// What was decided.
     pub decision: Decision,
+    /// What allows it, if it is granted.
+    pub allowed: Allowed,
+}
+
+/// Why a part may have what is granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Its own `allow` has it.
+    Itself,
+    /// It has values of its own.
+    Values,
+    /// An entry of `[policy]` has it.
+    Policy(String),
 }
 
 /// One wire of a circle.
