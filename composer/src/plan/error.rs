@@ -96,7 +96,7 @@ pub enum PlanError {
     #[error("cannot wire {}: {}", quoted(steps.iter().map(|step| &step.part)), circle(steps.len()))]
     Cycle { steps: Vec<Step> },
     #[error("`{who}` does not conform to the world `{world}`")]
-    World { who: String, world: String, violations: Vec<Violation> },
+    World { who: String, world: String, violations: Vec<Violation>, assembled: bool },
     #[error("cannot deny `{denied}` for `{part}` alone")]
     DenyGap { part: PartName, denied: String, through: String, policy: bool },
     #[error("`{key}` of `{part}` has no effect: it does not import {what}")]
