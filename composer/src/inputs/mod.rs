@@ -36,7 +36,7 @@ pub use tree::{MAX_CARRIED_SIZE, MAX_CARRIED_TREES, TreeError};
 pub use wit::{MAX_WIT_FILES, MAX_WIT_NESTING, MAX_WIT_SIZE, WitError};
 
 use crate::recipe::{
-    Assembly, Component, Input, InterfaceName, MemorySize, PartName, Provider, Recipe, Spanned,
+    Assembly, Component, Input, InterfaceName, MemorySize, PartName, Provider, Recipe, Spanned, WitWorld,
 };
 use error::{Failures, Subject};
 use gather::Material;
@@ -231,8 +231,8 @@ impl Reader<'_> {
                 self.decode(digest, Some(encoded.bytes))?;
                 digest
             }
-            // When all others have been read.
-            Material::Assembly => return Ok(()),
+            // Made when all others have been read.
+            Material::Assembly => return self.expect(name, world),
             Material::Composition(gathered) => {
                 let composed = (self.compose)(*gathered).map_err(Failure::There)?;
                 let adapters = composed.adapters.into_iter();
@@ -249,11 +249,15 @@ impl Reader<'_> {
         };
         self.inputs.parts.insert(name.clone(), digest);
         // The encoder made a module's component of its world, and what an adapter imports is beside it.
-        if let (Some((wit, world)), Input::Component(_) | Input::Recipe(_)) = (world, &component.input) {
-            let world = world::read(wit, &world.world.value, &mut self.inputs.types);
-            self.inputs
-                .worlds
-                .insert(name.clone(), world.map_err(|error| Failure::Here(error, About::World))?);
+        self.expect(name, world.filter(|_| !matches!(component.input, Input::Module(_))))
+    }
+
+    /// Reads the world that a part must conform to, if there is one.
+    fn expect(&mut self, name: &PartName, world: Option<(&Wit, &WitWorld)>) -> Result<(), Failure> {
+        if let Some((wit, world)) = world {
+            let read = world::read(wit, &world.world.value, &mut self.inputs.types);
+            let read = read.map_err(|error| Failure::Here(error, About::World))?;
+            self.inputs.worlds.insert(name.clone(), read);
         }
         Ok(())
     }

@@ -9,8 +9,8 @@ use std::ops::Range;
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::{Grant, PartSpan};
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentName, KnownCustom, Parser, Payload,
-    ValidPayload, Validator, WasmFeatures,
+    ComponentAlias, ComponentExport, ComponentExternalKind, ComponentInstance, ComponentName, KnownCustom,
+    Parser, Payload, ValidPayload, Validator, WasmFeatures,
 };
 
 use super::error::LinkError;
@@ -57,6 +57,30 @@ enum Source {
     Instance { component: u32, arguments: BTreeMap<String, u32> },
     Export { instance: u32, name: String },
     Other,
+}
+
+impl Source {
+    fn of_instance(instance: &ComponentInstance) -> Self {
+        match instance {
+            ComponentInstance::Instantiate { component_index, args } => {
+                let arguments = args.iter().map(|arg| (arg.name.to_owned(), arg.index)).collect();
+                Self::Instance { component: *component_index, arguments }
+            }
+            ComponentInstance::FromExports(_) => Self::Other,
+        }
+    }
+
+    /// `None` if it is an alias of no instance.
+    fn of_alias(alias: &ComponentAlias) -> Option<Self> {
+        match alias {
+            ComponentAlias::InstanceExport {
+                kind: ComponentExternalKind::Instance,
+                instance_index,
+                name,
+            } => Some(Self::Export { instance: *instance_index, name: (*name).to_owned() }),
+            _ => None,
+        }
+    }
 }
 
 /// Reads the root of `bytes`, which are valid.
@@ -112,56 +136,48 @@ impl Root {
             }
             Payload::ComponentInstanceSection(section) => {
                 for instance in section.clone() {
-                    self.instances.push(match instance? {
-                        ComponentInstance::Instantiate { component_index, args } => {
-                            let arguments = args.iter().map(|arg| (arg.name.to_owned(), arg.index)).collect();
-                            Source::Instance { component: component_index, arguments }
-                        }
-                        ComponentInstance::FromExports(_) => Source::Other,
-                    });
+                    self.instances.push(Source::of_instance(&instance?));
                 }
             }
             Payload::ComponentAliasSection(section) => {
                 for alias in section.clone() {
-                    if let ComponentAlias::InstanceExport {
-                        kind: ComponentExternalKind::Instance,
-                        instance_index,
-                        name,
-                    } = alias?
-                    {
-                        self.instances
-                            .push(Source::Export { instance: instance_index, name: name.to_owned() });
-                    }
+                    self.instances.extend(Source::of_alias(&alias?));
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section.clone() {
-                    let export = export?;
-                    let name = export.name.name.to_owned();
-                    if export.kind == ComponentExternalKind::Instance {
-                        // An export is a new index for the same instance.
-                        let source =
-                            self.instances.get(export.index as usize).cloned().unwrap_or(Source::Other);
-                        self.instances.push(source);
-                        self.exports.insert(name, export.index);
-                    } else {
-                        self.odd_exports.push(name);
-                    }
+                    self.export(&export?);
                 }
             }
             Payload::CustomSection(section) => {
                 if let KnownCustom::ComponentName(names) = section.as_known() {
                     for name in names {
-                        if let ComponentName::Instances(map) = name? {
-                            for naming in map {
-                                let naming = naming?;
-                                self.names.insert(naming.index, naming.name.to_owned());
-                            }
-                        }
+                        self.name(name?)?;
                     }
                 }
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn export(&mut self, export: &ComponentExport) {
+        let name = export.name.name.to_owned();
+        if export.kind == ComponentExternalKind::Instance {
+            // An export is a new index for the same instance.
+            self.instances.push(self.source(export.index).clone());
+            self.exports.insert(name, export.index);
+        } else {
+            self.odd_exports.push(name);
+        }
+    }
+
+    fn name(&mut self, names: ComponentName) -> wasmparser::Result<()> {
+        if let ComponentName::Instances(map) = names {
+            for naming in map {
+                let naming = naming?;
+                self.names.insert(naming.index, naming.name.to_owned());
+            }
         }
         Ok(())
     }
@@ -217,7 +233,23 @@ pub(super) fn check(
     root: &Root,
     form: Form,
 ) -> Result<BTreeMap<String, String>, LinkError> {
-    let differs = |what: String| Err(LinkError::Audit(what));
+    let imports = check_imports(plan, root, form)?;
+    for (index, source) in root.instances.iter().enumerate() {
+        if let Source::Instance { component, arguments } = source {
+            let name = root.names.get(&(index as u32)).map_or("", String::as_str);
+            check_instance(&Expected { plan, inputs, stubs, form }, root, name, *component, arguments)?;
+        }
+    }
+    if form == Form::Linked {
+        check_values(plan, root)?;
+    }
+    check_count(plan, stubs, root)?;
+    check_exports(plan, root)?;
+    Ok(imports)
+}
+
+/// The root imports what the plan leaves to the launcher, and nothing else.
+fn check_imports(plan: &Plan, root: &Root, form: Form) -> Result<BTreeMap<String, String>, LinkError> {
     let mut imports = BTreeMap::new();
     for (name, kind) in &root.imports {
         if *kind != ComponentExternalKind::Instance || imports.insert(track(name), name.clone()).is_some() {
@@ -230,18 +262,14 @@ pub(super) fn check(
     });
     let planned: BTreeSet<String> = names.map(|name| track(name)).collect();
     let found: BTreeSet<String> = imports.keys().cloned().collect();
-    if let Some(name) = planned.symmetric_difference(&found).next() {
-        return differs(format!("it and the plan differ about the import `{name}`"));
+    match planned.symmetric_difference(&found).next() {
+        Some(name) => differs(format!("it and the plan differ about the import `{name}`")),
+        None => Ok(imports),
     }
-    for (index, source) in root.instances.iter().enumerate() {
-        if let Source::Instance { component, arguments } = source {
-            let name = root.names.get(&(index as u32)).map_or("", String::as_str);
-            check_instance(&Expected { plan, inputs, stubs, form }, root, name, *component, arguments)?;
-        }
-    }
-    if form == Form::Linked {
-        check_values(plan, root)?;
-    }
+}
+
+/// There is one instance for each part, and for each thing that was generated.
+fn check_count(plan: &Plan, stubs: &Stubs, root: &Root) -> Result<(), LinkError> {
     let instances = root.instances.iter().filter(|source| matches!(source, Source::Instance { .. })).count();
     if instances != plan.parts.len() + stubs.len() {
         return differs(format!(
@@ -254,6 +282,11 @@ pub(super) fn check(
     if names.len() != instances {
         return differs("two of its instances have one name".to_owned());
     }
+    Ok(())
+}
+
+/// The exports are those of the plan, each of the part that it should be of.
+fn check_exports(plan: &Plan, root: &Root) -> Result<(), LinkError> {
     let exported: BTreeSet<&String> = root.exports.keys().collect();
     if exported != plan.exports.keys().collect() || !root.odd_exports.is_empty() {
         return differs("its exports are not those of the plan".to_owned());
@@ -263,7 +296,11 @@ pub(super) fn check(
             return differs(format!("its export `{export}` is not that of `{part}`"));
         }
     }
-    Ok(imports)
+    Ok(())
+}
+
+fn differs<T>(what: String) -> Result<T, LinkError> {
+    Err(LinkError::Audit(what))
 }
 
 /// What the bytes should be.
@@ -350,7 +387,6 @@ fn check_instance(
     arguments: &BTreeMap<String, u32>,
 ) -> Result<(), LinkError> {
     let Expected { plan, inputs, stubs, form } = expected;
-    let differs = |what: String| Err(LinkError::Audit(what));
     let Some((part, role)) = owner(plan, name) else {
         return differs(format!("it has an instance `{name}` that is not planned"));
     };

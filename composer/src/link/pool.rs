@@ -124,6 +124,13 @@ impl<'a> Scope<'a> {
         }
     }
 
+    fn exported(&self, instance: u32, name: &str) -> Value<'a> {
+        match self.get(ComponentExternalKind::Instance, instance) {
+            Value::Instance(exports) => exports.get(name).cloned().unwrap_or(Value::Opaque),
+            _ => Value::Opaque,
+        }
+    }
+
     fn named(&self, items: &[(String, ComponentExternalKind, u32)]) -> BTreeMap<String, Value<'a>> {
         items.iter().map(|(name, kind, index)| (name.clone(), self.get(*kind, *index))).collect()
     }
@@ -181,57 +188,61 @@ impl Count {
         let mut scope = Scope { outer, ..Scope::default() };
         let mut exports = BTreeMap::new();
         for item in &component.items {
-            match item {
-                Item::Module(module) => scope.modules.push(Value::Module(*module)),
-                Item::Component(nested) => {
-                    let around = if nested.reach > 0 { Some(self.capture(&scope)?) } else { None };
-                    scope.components.push(Value::Component(nested, around));
-                }
-                Item::Import(kind, name) => {
-                    scope.push(*kind, arguments.get(name).cloned().unwrap_or(Value::Opaque));
-                }
-                Item::CoreInstance { module } => {
-                    let module = match scope.get(ComponentExternalKind::Module, *module) {
-                        Value::Module(module) => module,
-                        _ => Module::default(),
-                    };
-                    own_cores += 1;
-                    self.core(module)?;
-                }
-                Item::Instance { component, arguments } => {
-                    let arguments = scope.named(arguments);
-                    let exports = match scope.get(ComponentExternalKind::Component, *component) {
-                        Value::Component(nested, around) => self.instantiate(nested, &arguments, around)?,
-                        _ => BTreeMap::new(),
-                    };
-                    scope.instances.push(Value::Instance(Rc::new(exports)));
-                }
-                Item::Bag(items) => {
-                    let bag = scope.named(items);
-                    scope.instances.push(Value::Instance(Rc::new(bag)));
-                }
-                Item::Alias { kind, instance, name } => {
-                    let value = match scope.get(ComponentExternalKind::Instance, *instance) {
-                        Value::Instance(exports) => exports.get(name).cloned().unwrap_or(Value::Opaque),
-                        _ => Value::Opaque,
-                    };
-                    scope.push(*kind, value);
-                }
-                Item::Outer { kind, count, index } => {
-                    let value = outer_value(&scope, *kind, *count, *index);
-                    scope.push(*kind, value);
-                }
-                Item::Export { kind, index, name } => {
-                    let value = scope.get(*kind, *index);
-                    exports.insert(name.clone(), value.clone());
-                    scope.push(*kind, value);
-                }
-            }
+            own_cores += u32::from(matches!(item, Item::CoreInstance { .. }));
+            self.item(item, arguments, &mut scope, &mut exports)?;
         }
         if own_cores > 0 && self.core_instances > cores_before {
             self.component_instances_with_code += 1;
         }
         Ok(exports)
+    }
+
+    /// Evaluates one statement of a component.
+    fn item<'a>(
+        &mut self,
+        item: &'a Item,
+        arguments: &BTreeMap<String, Value<'a>>,
+        scope: &mut Scope<'a>,
+        exports: &mut BTreeMap<String, Value<'a>>,
+    ) -> Result<(), LinkError> {
+        match item {
+            Item::Module(module) => scope.modules.push(Value::Module(*module)),
+            Item::Component(nested) => {
+                let around = if nested.reach > 0 { Some(self.capture(scope)?) } else { None };
+                scope.components.push(Value::Component(nested, around));
+            }
+            Item::Import(kind, name) => {
+                scope.push(*kind, arguments.get(name).cloned().unwrap_or(Value::Opaque));
+            }
+            Item::CoreInstance { module } => {
+                self.core(match scope.get(ComponentExternalKind::Module, *module) {
+                    Value::Module(module) => module,
+                    _ => Module::default(),
+                })?;
+            }
+            Item::Instance { component, arguments } => {
+                let arguments = scope.named(arguments);
+                let exports = match scope.get(ComponentExternalKind::Component, *component) {
+                    Value::Component(nested, around) => self.instantiate(nested, &arguments, around)?,
+                    _ => BTreeMap::new(),
+                };
+                scope.instances.push(Value::Instance(Rc::new(exports)));
+            }
+            Item::Bag(items) => {
+                let bag = scope.named(items);
+                scope.instances.push(Value::Instance(Rc::new(bag)));
+            }
+            Item::Alias { kind, instance, name } => scope.push(*kind, scope.exported(*instance, name)),
+            Item::Outer { kind, count, index } => {
+                scope.push(*kind, outer_value(scope, *kind, *count, *index));
+            }
+            Item::Export { kind, index, name } => {
+                let value = scope.get(*kind, *index);
+                exports.insert(name.clone(), value.clone());
+                scope.push(*kind, value);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -331,39 +342,12 @@ impl Component {
             }
             Payload::ComponentInstanceSection(section) => {
                 for instance in section.clone() {
-                    self.items.push(match instance? {
-                        ComponentInstance::Instantiate { component_index, args } => {
-                            let arguments =
-                                args.iter().map(|arg| (arg.name.to_owned(), arg.kind, arg.index)).collect();
-                            Item::Instance { component: component_index, arguments }
-                        }
-                        ComponentInstance::FromExports(exports) => Item::Bag(
-                            exports.iter().map(|e| (e.name.name.to_owned(), e.kind, e.index)).collect(),
-                        ),
-                    });
+                    self.items.push(Item::of_instance(&instance?));
                 }
             }
             Payload::ComponentAliasSection(section) => {
                 for alias in section.clone() {
-                    match alias? {
-                        ComponentAlias::InstanceExport { kind, instance_index, name } => {
-                            self.items.push(Item::Alias {
-                                kind,
-                                instance: instance_index,
-                                name: name.to_owned(),
-                            });
-                        }
-                        ComponentAlias::Outer { kind, count, index } => {
-                            let kind = match kind {
-                                ComponentOuterAliasKind::CoreModule => ComponentExternalKind::Module,
-                                ComponentOuterAliasKind::Component => ComponentExternalKind::Component,
-                                _ => continue,
-                            };
-                            self.reach = self.reach.max(count);
-                            self.items.push(Item::Outer { kind, count, index });
-                        }
-                        ComponentAlias::CoreInstanceExport { .. } => {}
-                    }
+                    self.alias(&alias?);
                 }
             }
             Payload::ComponentExportSection(section) => {
@@ -376,5 +360,37 @@ impl Component {
             _ => {}
         }
         Ok(())
+    }
+
+    fn alias(&mut self, alias: &ComponentAlias) {
+        match *alias {
+            ComponentAlias::InstanceExport { kind, instance_index: instance, name } => {
+                self.items.push(Item::Alias { kind, instance, name: name.to_owned() });
+            }
+            ComponentAlias::Outer { kind, count, index } => {
+                let kind = match kind {
+                    ComponentOuterAliasKind::CoreModule => ComponentExternalKind::Module,
+                    ComponentOuterAliasKind::Component => ComponentExternalKind::Component,
+                    _ => return,
+                };
+                self.reach = self.reach.max(count);
+                self.items.push(Item::Outer { kind, count, index });
+            }
+            ComponentAlias::CoreInstanceExport { .. } => {}
+        }
+    }
+}
+
+impl Item {
+    fn of_instance(instance: &ComponentInstance) -> Self {
+        match instance {
+            ComponentInstance::Instantiate { component_index, args } => Self::Instance {
+                component: *component_index,
+                arguments: args.iter().map(|arg| (arg.name.to_owned(), arg.kind, arg.index)).collect(),
+            },
+            ComponentInstance::FromExports(exports) => {
+                Self::Bag(exports.iter().map(|e| (e.name.name.to_owned(), e.kind, e.index)).collect())
+            }
+        }
     }
 }

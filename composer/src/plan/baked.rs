@@ -10,6 +10,7 @@ use wadoo_signing::manifest::Grant;
 use super::error::PlanError;
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
+use crate::interfaces::in_base_set;
 use crate::recipe::{Component, PartName, Recipe, Source, Span, Spanned};
 use crate::signature::{self, Difference};
 
@@ -219,6 +220,21 @@ fn idle(part: &PartName, component: &Component, inputs: &Inputs, problems: &mut 
     {
         report("args", &args.span, "`get-arguments` of `wasi:cli/environment`");
     }
+}
+
+/// Whether something is left of an import beside the values, which a launcher has: arguments where none are baked, and
+/// variables that are left to the device. Of a version that no launcher has, nothing is left.
+pub(super) fn has_rest(
+    recipe: &Recipe,
+    inputs: &Inputs,
+    part: &PartName,
+    import: &str,
+    interface: InterfaceId,
+) -> bool {
+    let has = |function| has(&inputs.types, interface, function);
+    let arguments = has(ARGUMENTS) && recipe.component(part).values.args.is_none();
+    let variables = has(VARIABLES) && recipe.grant(part, import).is_some();
+    in_base_set(import) && (arguments || variables)
 }
 
 /// Whether an interface, as a part imports it, has a function. Language tools leave out what is not called.

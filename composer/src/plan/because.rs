@@ -4,7 +4,8 @@ use wadoo_signing::manifest::MAX_PARTS_WITH_OWN_IMPORTS;
 
 use super::conform::{Side, Violation};
 use super::error::{
-    Candidate, Edge, Entry, Fate, MissingImport, Origin, PlanError, PolicyUse, View, bare, count, listed,
+    Allowed, Candidate, Edge, Entry, Fate, MissingImport, Origin, PlanError, PolicyUse, View, bare, count,
+    listed,
 };
 use super::{Decision, LauncherReason};
 use crate::interfaces;
@@ -253,12 +254,14 @@ fn missing_lines(missing: &[MissingImport]) -> Vec<String> {
 
 /// Why a policy says nothing new of an import.
 fn idle_line(entry: Entry, used: &PolicyUse) -> String {
-    let PolicyUse { part, import, decision } = used;
+    let PolicyUse { part, import, decision, allowed } = used;
     match decision {
         Decision::Wire { explicit: true, .. } if entry == Entry::Deny => {
             format!("`{part}` imports `{import}`, and its own `with` names a provider")
         }
-        Decision::Wire { .. } | Decision::Launcher(_) if entry == Entry::Deny => {
+        Decision::Wire { .. } | Decision::Launcher(_) | Decision::Baked { rest: Some(_), .. }
+            if entry == Entry::Deny =>
+        {
             format!("`{part}` imports `{import}`, and its own table allows it")
         }
         Decision::Launcher(LauncherReason::BaseSet) if interfaces::capability(import).is_none() => {
@@ -269,9 +272,11 @@ fn idle_line(entry: Entry, used: &PolicyUse) -> String {
                 "`{part}` imports `{import}`, which is in the base set, empty, and `[grants]` has nothing for it"
             )
         }
-        Decision::Launcher(LauncherReason::Granted) => {
-            format!("`{part}` imports `{import}`, and its own table grants it")
-        }
+        decision if decision.launcher() == Some(LauncherReason::Granted) => match allowed {
+            Allowed::Itself => format!("`{part}` imports `{import}`, and its own table allows it"),
+            Allowed::Values => format!("`{part}` imports `{import}`, and its own table grants it"),
+            Allowed::Policy(other) => format!("`{part}` imports `{import}`, which `{other}` allows"),
+        },
         decision => format!("`{part}` imports `{import}`, and {}", fate(decision)),
     }
 }

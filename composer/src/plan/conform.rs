@@ -12,7 +12,7 @@ use super::error::PlanError;
 use super::{LauncherImport, Problems};
 use crate::inputs::Inputs;
 use crate::interfaces::{self, track};
-use crate::recipe::{PartName, Recipe, WitWorld};
+use crate::recipe::{Input, PartName, Recipe, WitWorld};
 use crate::signature::{self, Difference};
 
 /// One way in which something does not conform to a world.
@@ -45,14 +45,17 @@ pub(super) fn parts(recipe: &Recipe, inputs: &Inputs, problems: &mut Problems) {
         let (Some(wanted), Some(world)) = (&component.world, inputs.expected_world(part)) else { continue };
         let mut check = Check::new(inputs, world, part.as_str());
         let World { imports, exports, .. } = inputs.world(part);
-        for (name, kind) in imports {
+        // The imports that `assemble` wires are no business of a world: whose functions they are is for the recipe to say.
+        let assembled = matches!(component.input, Input::Assembly(_));
+        let wired = |name: &str| assembled && name.starts_with(interfaces::FROM);
+        for (name, kind) in imports.iter().filter(|(name, _)| !wired(name)) {
             check.import(part, name, *kind);
         }
         for (name, kind) in &check.world.exports {
             let ours = named(exports.iter(), name).map(|(_, kind)| *kind);
             check.export(Some(part), name, ours, *kind);
         }
-        check.finish(wanted, problems);
+        check.finish(wanted, assembled, problems);
     }
 }
 
@@ -83,7 +86,7 @@ pub(super) fn application(
         let kind_of = |(export, part): (&String, &PartName)| inputs.world(part).exports.get(export).copied();
         check.export(ours.map(|(_, part)| part), name, ours.and_then(kind_of), *kind);
     }
-    check.finish(wanted, problems);
+    check.finish(wanted, false, problems);
 }
 
 /// A comparison with one world.
@@ -146,10 +149,11 @@ impl<'a> Check<'a> {
         self.violations.push(Violation { side, owner, name, lacking: provided.is_none(), differences });
     }
 
-    fn finish(self, wanted: &WitWorld, problems: &mut Problems) {
+    /// `assembled` says that it is made of functions of other parts, and cannot be built again.
+    fn finish(self, wanted: &WitWorld, assembled: bool, problems: &mut Problems) {
         if !self.violations.is_empty() {
             let (who, world) = (self.who.to_owned(), wanted.world.value.to_string());
-            let problem = PlanError::World { who, world, violations: self.violations };
+            let problem = PlanError::World { who, world, violations: self.violations, assembled };
             problems.push((Some(wanted.world.span.clone()), problem));
         }
     }

@@ -129,9 +129,13 @@ impl Rules<'_> {
         if !differences.is_empty() {
             return Err(Refusal::Problem(Box::new(PlanError::BakedTypes { part, import, differences })));
         }
+        // What `[policy]` denies the part, it has no more of than its values.
+        let withheld = self.recipe.policy_denies(&part, &import).is_some();
         let rest = match source {
             Source::Configuration => self.is_open(interface).then_some(LauncherReason::Granted),
-            Source::Environment if self.needs_launcher(&import, interface) => {
+            Source::Environment
+                if !withheld && baked::has_rest(self.recipe, self.inputs, &part, &import, interface) =>
+            {
                 Some(self.launcher(&import, interface)?)
             }
             Source::Environment => None,
@@ -144,19 +148,6 @@ impl Rules<'_> {
     fn is_open(&self, interface: InterfaceId) -> bool {
         self.component.values.open.contains_key(&Source::Configuration)
             && baked::asks_configuration(&self.inputs.types, interface)
-    }
-
-    /// Whether a component that has values needs the launcher's own import: for arguments where none are baked, and for
-    /// variables that are left to the device. Of a version that no launcher has, there is nothing to need; what `[policy]`
-    /// denies the part, it has no more of than its values.
-    fn needs_launcher(&self, import: &str, interface: InterfaceId) -> bool {
-        if self.recipe.policy_denies(self.part, import).is_some() {
-            return false;
-        }
-        let has = |function| baked::has(&self.inputs.types, interface, function);
-        let arguments = has(baked::ARGUMENTS) && self.component.values.args.is_none();
-        let variables = has(baked::VARIABLES) && self.recipe.grant(self.part, import).is_some();
-        interfaces::in_base_set(import) && (arguments || variables)
     }
 
     /// The `with` entry for `import`; the parser sees to it that no two mean the same.
@@ -251,7 +242,8 @@ impl Rules<'_> {
         offers
     }
 
-    /// What a `with` means by an export: whatever its name and version, where it is only one, on its track.
+    /// What a `with` means by an export: whatever its name and version, where it is only one, on its track; of several
+    /// versions the one that it has in full first, then the highest.
     fn offers_named<'b>(
         &'b self,
         provider: &'b PartName,
@@ -279,7 +271,10 @@ impl Rules<'_> {
             Some(_) => {
                 let offer = |(export, interface)| Offer { part: provider, export, interface };
                 let mut offers: Vec<Offer> = named().map(offer).collect();
-                offers.sort_by_key(|offer| std::cmp::Reverse(interfaces::version(offer.export)));
+                let full = name.to_string();
+                offers.sort_by_key(|offer| {
+                    (offer.export != full, std::cmp::Reverse(interfaces::version(offer.export)))
+                });
                 Ok(offers)
             }
         }

@@ -100,7 +100,7 @@ pub enum PlanError {
     #[error("cannot wire {}: {}", quoted(steps.iter().map(|step| &step.part)), circle(steps.len()))]
     Cycle { steps: Vec<Step> },
     #[error("`{who}` does not conform to the world `{world}`")]
-    World { who: String, world: String, violations: Vec<Violation> },
+    World { who: String, world: String, violations: Vec<Violation>, assembled: bool },
     #[error("cannot deny `{denied}` for `{part}` alone")]
     DenyGap { part: PartName, denied: String, through: String, policy: bool },
     #[error("`{key}` of `{part}` has no effect: it does not import {what}")]
@@ -224,6 +224,19 @@ pub struct PolicyUse {
     pub import: String,
     /// What was decided.
     pub decision: Decision,
+    /// What allows it, if it is granted.
+    pub allowed: Allowed,
+}
+
+/// Why a part may have what is granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Its own `allow` has it.
+    Itself,
+    /// It has values of its own.
+    Values,
+    /// An entry of `[policy]` has it.
+    Policy(String),
 }
 
 /// One wire of a circle.

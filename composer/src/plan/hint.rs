@@ -159,7 +159,10 @@ impl PlanError {
             Self::DenyGap { through, policy: true, .. } => {
                 format!("add `\"{}\"` to the `deny` of `[policy]`", bare(through))
             }
-            Self::World { who, world, violations } => world_hint(who, world, violations),
+            Self::World { who, world, violations, assembled: true } => {
+                assembled_world_hint(who, world, violations)
+            }
+            Self::World { who, world, violations, .. } => world_hint(who, world, violations),
             Self::DenyGap { part, through, .. } => {
                 format!("add `\"{}\"` to the `deny` of `[components.{part}]`", bare(through))
             }
@@ -408,6 +411,36 @@ fn split_hint(edge: &Edge, first: &View, second: &View) -> Option<String> {
                 _ => Some(format!("both must have `{interface}` from one provider")),
             }
         }
+    }
+}
+
+/// What is assembled is not built: who gives its functions is said anew, or the world is changed.
+fn assembled_world_hint(part: &str, world: &str, violations: &[Violation]) -> String {
+    let export = violations.iter().find(|violation| violation.side == Side::Export);
+    let Some(Violation { name, lacking, differences, .. }) = export else {
+        return match violations.iter().find(|violation| violation.lacking) {
+            Some(Violation { name, .. }) => {
+                format!("its functions use types of `{name}`: add `import {name};` to the world")
+            }
+            None => format!("name another world than `{world}`"),
+        };
+    };
+    let lacked = differences.iter().filter(|difference| difference.exported.is_none());
+    let functions =
+        lacked.filter_map(|difference| difference.item.strip_prefix("function `")?.strip_suffix('`'));
+    let givers: Vec<String> = functions.map(|function| format!("{function} = \"PART\"")).collect();
+    match (givers.as_slice(), *lacking && name.contains('/')) {
+        ([], _) => {
+            format!("take the functions of parts that were built against `{world}`, or name another world")
+        }
+        (_, true) => format!(
+            "say who gives its functions: add `\"{name}\" = {{ {} }}` to the `assemble` of `[components.{part}]`",
+            givers.join(", ")
+        ),
+        (_, false) => format!(
+            "say who gives them: add `{}` to `\"{name}\"` in the `assemble` of `[components.{part}]`",
+            givers.join(", ")
+        ),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wac_types::World;
+use wac_types::{ItemKind, World};
 
-use super::error::{Entry, Fate, PlanError, PolicyUse, With};
+use super::baked;
+use super::error::{Allowed, Entry, Fate, PlanError, PolicyUse, With};
 use super::{Decision, LauncherReason, Problems, Wiring};
 use crate::inputs::Inputs;
 use crate::interfaces::{compatible, in_base_set, nearest};
@@ -29,13 +30,13 @@ pub(super) fn entries(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problem
         let allowed = component.allow.iter().map(|pattern| (&pattern.value, &pattern.span, false));
         let granted = component.grants.iter().map(|(pattern, grant)| (pattern, &grant.span, true));
         for (pattern, span, granted) in allowed.chain(granted) {
-            // What `[policy]` denies to everybody, an `allow` gives back.
-            let by_policy =
-                |import: &str| recipe.policy.deny.iter().any(|denied| denied.value.matches(import));
-            if !granted && table.imports().any(|import| pattern.matches(import) && by_policy(import)) {
-                continue;
-            }
-            if let Some((import, decision)) = table.idle(pattern, granted) {
+            // What the part has by its `open`, it has not because it was allowed.
+            let is_open = |import: &str| !granted && component.values.open(import).is_some();
+            let needed = |import: &str, decision: &Decision| {
+                (is_granted(decision) && !is_open(import))
+                    || (!granted && is_lifted(recipe, import, decision))
+            };
+            if let Some((import, decision)) = table.idle(pattern, needed) {
                 let text = pattern.to_string();
                 let problem = PlanError::IdleAllow { part: part.clone(), text, import, decision, granted };
                 problems.push((Some(span.clone()), problem));
@@ -103,14 +104,16 @@ impl<'a> Table<'a> {
     }
 
     /// The first import that is matched in vain, if no part needs the entry.
-    /// What the part has by its `open`, it has not because it was allowed.
-    fn idle(&self, pattern: &InterfacePattern, granted: bool) -> Option<(String, Decision)> {
+    fn idle(
+        &self,
+        pattern: &InterfacePattern,
+        needed: impl Fn(&str, &Decision) -> bool,
+    ) -> Option<(String, Decision)> {
         let mut first = None;
         for (world, decisions) in &self.parts {
             let imports: Vec<&str> = world.imports.keys().map(String::as_str).collect();
             if imports.iter().any(|import| pattern.matches(import)) {
-                let is_open = |import: &str| !granted && self.component.values.open(import).is_some();
-                first = first.or(Some(idle(pattern, &imports, *decisions, &is_open)?));
+                first = first.or(Some(idle(pattern, &imports, *decisions, &needed)?));
             }
         }
         first
@@ -130,39 +133,79 @@ pub(super) fn policy(recipe: &Recipe, inputs: &Inputs, wiring: &Wiring, problems
     let allow = recipe.policy.allow.iter().map(|pattern| (Entry::Allow, pattern));
     let deny = recipe.policy.deny.iter().map(|pattern| (Entry::Deny, pattern));
     for (entry, pattern) in allow.chain(deny) {
-        let text = pattern.value.to_string();
-        let mut used = None;
         let imports = inputs
             .parts
             .keys()
-            .flat_map(|part| inputs.world(part).imports.keys().map(move |import| (part, import)));
-        let mut matching = imports.clone().filter(|(_, import)| pattern.value.matches(import));
-        let idle = matching.all(|(part, import)| {
-            // An import that is not decided is reported where that failed.
-            let Some(decision) = wiring.get(part).and_then(|decisions| decisions.get(import)) else {
-                return false;
-            };
-            used.get_or_insert_with(|| PolicyUse {
-                part: part.clone(),
-                import: import.clone(),
-                decision: decision.clone(),
-            });
-            !match (entry, decision) {
-                (Entry::Deny, Decision::Deny { pattern: by, policy }) => *policy && *by == text,
-                // What is not baked is withheld.
-                (Entry::Deny, Decision::Baked { .. }) => recipe.policy_denies(part, import).is_some(),
-                (Entry::Allow, decision) => {
-                    decision.launcher() == Some(LauncherReason::Granted) && recipe.allows(part, import)
-                }
-                _ => false,
-            }
-        });
-        if idle {
-            let near = nearest(&text, imports.map(|(_, import)| bare(import, &text))).map(str::to_owned);
-            let near = near.filter(|_| used.is_none());
-            problems.push((Some(pattern.span.clone()), PlanError::IdlePolicy { entry, text, near, used }));
+            .flat_map(|part| inputs.world(part).imports.keys().map(move |import| (part, import.as_str())));
+        let matching = imports.clone().filter(|(_, import)| pattern.value.matches(import));
+        let decided = matching
+            .map(|(part, import)| Some((part, import, wiring.get(part)?.get(import)?)))
+            .collect::<Option<Vec<_>>>();
+        // An import that is not decided is reported where that failed.
+        let Some(decided) = decided else { continue };
+        let decides = |(part, import, decision): &(&PartName, &str, &Decision)| match entry {
+            Entry::Deny => policy_denies(recipe, inputs, &pattern.value, part, import, decision),
+            _ => is_granted(decision) && recipe.policy_allows(part, import) == Some(&pattern.value),
+        };
+        if decided.iter().any(decides) {
+            continue;
         }
+        // What is granted says more of an `allow` than what needs no leave.
+        let told = decided.iter().find(|(.., decision)| is_granted(decision)).or(decided.first());
+        let used = told.map(|(part, import, decision)| PolicyUse {
+            part: (*part).clone(),
+            import: (*import).to_owned(),
+            decision: (*decision).clone(),
+            allowed: allowed(recipe, part, import),
+        });
+        let text = pattern.value.to_string();
+        let near = nearest(&text, imports.map(|(_, import)| bare(import, &text))).map(str::to_owned);
+        let near = near.filter(|_| used.is_none());
+        problems.push((Some(pattern.span.clone()), PlanError::IdlePolicy { entry, text, near, used }));
     }
+}
+
+/// Whether it is this pattern of `[policy]` that denies a part an import, or what its baked values leave of it.
+fn policy_denies(
+    recipe: &Recipe,
+    inputs: &Inputs,
+    pattern: &InterfacePattern,
+    part: &PartName,
+    import: &str,
+    decision: &Decision,
+) -> bool {
+    match (decision, inputs.world(part).imports[import]) {
+        (Decision::Deny { pattern: by, policy }, _) => *policy && *by == pattern.to_string(),
+        (Decision::Baked { .. }, ItemKind::Instance(interface)) => {
+            recipe.policy_denies(part, import) == Some(pattern)
+                && baked::has_rest(recipe, inputs, part, import, interface)
+        }
+        _ => false,
+    }
+}
+
+fn is_granted(decision: &Decision) -> bool {
+    decision.launcher() == Some(LauncherReason::Granted)
+}
+
+/// What allows a part an import that is granted.
+fn allowed(recipe: &Recipe, part: &PartName, import: &str) -> Allowed {
+    match recipe.policy_allows(part, import) {
+        Some(pattern) => Allowed::Policy(pattern.to_string()),
+        None if recipe.allows(part, import) => Allowed::Itself,
+        None => Allowed::Values,
+    }
+}
+
+/// What `[policy]` denies to everybody, an own `allow` gives back: where the policy would have decided, and not a rule before it.
+fn is_lifted(recipe: &Recipe, import: &str, decision: &Decision) -> bool {
+    let decides = match decision {
+        Decision::Wire { explicit, .. } => !explicit,
+        Decision::Baked { rest, .. } => rest.is_some(),
+        Decision::Launcher(_) => true,
+        Decision::Deny { .. } => false,
+    };
+    decides && recipe.policy.deny.iter().any(|denied| denied.value.matches(import))
 }
 
 /// The first import that an `allow` pattern matches, if none of those that it matches needs it. An import that is
@@ -171,15 +214,13 @@ fn idle(
     pattern: &InterfacePattern,
     imports: &[&str],
     decisions: Option<&BTreeMap<String, Decision>>,
-    is_open: &impl Fn(&str) -> bool,
+    needed: impl Fn(&str, &Decision) -> bool,
 ) -> Option<(String, Decision)> {
     let mut first = None;
     for import in imports.iter().filter(|import| pattern.matches(import)) {
         match decisions.and_then(|decisions| decisions.get(*import)) {
             None => return None,
-            Some(decision) if decision.launcher() == Some(LauncherReason::Granted) && !is_open(import) => {
-                return None;
-            }
+            Some(decision) if needed(import, decision) => return None,
             Some(decision) => {
                 first.get_or_insert_with(|| ((*import).to_owned(), decision.clone()));
             }

@@ -83,9 +83,6 @@ const COMPONENT: &[&str] = &[
     "wit",
     "world",
 ];
-/// What of them says something of a part that is assembled: it has no code, no memory and no world of its own.
-const ASSEMBLED: &[&str] =
-    &["path", "module", "recipe", "assemble", "digest", "with", "allow", "deny", "grants"];
 const COMPONENT_LATER: &[Unsupported] = &[
     ("oci", "parts from a registry come with a later version; name a file with `path`"),
     ("isolate", "islands come with a later version"),
@@ -99,8 +96,7 @@ fn read_component(
     names: &PartNames<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Component> {
-    let known = if table.entries.contains_key("assemble") { ASSEMBLED } else { COMPONENT };
-    problems.check_keys(table, known, COMPONENT_LATER);
+    problems.check_keys(table, COMPONENT, COMPONENT_LATER);
     let input = input::read(table, names, problems);
     let digest = table.entries.get("digest").map(|value| problems.parsed("`digest`", value));
     let with = read_with(table, name.get_ref(), names, problems);

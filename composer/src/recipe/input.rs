@@ -44,6 +44,7 @@ pub(super) fn read(table: &Table<'_>, names: &PartNames<'_>, problems: &mut Prob
         problems.add(&span, report.because("a part comes from one of them").hint("keep one of the two"));
         return None;
     }
+    let belongs = found.first().is_none_or(|kind| belongs(table, kind, problems));
     let input = match (found.first(), table.entries.contains_key("oci")) {
         // It explains itself; a missing `path` beside it would be a second message for one cause.
         (None, true) => None,
@@ -55,7 +56,8 @@ pub(super) fn read(table: &Table<'_>, names: &PartNames<'_>, problems: &mut Prob
             read_component(table, problems)
         }
     }?;
-    belongs_to_another(table, &input, problems).then_some(input)
+    let belongs = belongs && (!matches!(input, Input::Pattern(_)) || self::belongs(table, PATTERN, problems));
+    belongs.then_some(input)
 }
 
 fn read_component(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Input> {
@@ -73,25 +75,42 @@ fn read_component(table: &Table<'_>, problems: &mut Problems<'_>) -> Option<Inpu
     }
 }
 
+/// What `path` is called where it is the pattern of several files.
+const PATTERN: &str = "pattern";
+
+/// A key that says nothing of a kind of input, why, and what to do.
+type Foreign = (&'static str, &'static str, &'static str);
+
+const LOCK: &str = "leave it out: `wadoo update` writes every digest into `wadoo.lock`";
+const GIVERS: &str = "write it in the table of each part that gives a function and is to have it";
+
+const OF_PATTERN: &[Foreign] = &[("digest", "one digest cannot pin several files", LOCK)];
+const OF_RECIPE: &[Foreign] = &[("digest", "a recipe's digest says nothing of its parts", LOCK)];
+/// `open` and `not-secret` have a meaning beside other keys only, which are among these.
+const OF_ASSEMBLY: &[Foreign] = &[
+    ("digest", "it is made of other parts, which have their own", LOCK),
+    ("memory", "it has no code and no memory: the parts that give the functions have theirs", GIVERS),
+    ("config", "it has no code that could read values", GIVERS),
+    ("env", "it has no code that could read values", GIVERS),
+    ("args", "it has no code that could read values", GIVERS),
+];
+
 /// Refuses keys that say nothing of this kind of input.
-fn belongs_to_another(table: &Table<'_>, input: &Input, problems: &mut Problems<'_>) -> bool {
-    let because = match input {
-        Input::Component(_) | Input::Module(_) => return true,
-        Input::Pattern(_) => "one digest cannot pin several files",
-        Input::Recipe(_) => "a recipe's digest says nothing of its parts",
-        Input::Assembly(_) => "it is made of other parts, which have their own",
+fn belongs(table: &Table<'_>, kind: &str, problems: &mut Problems<'_>) -> bool {
+    let (kind, foreign) = match kind {
+        PATTERN => ("a pattern", OF_PATTERN),
+        "recipe" => ("a recipe", OF_RECIPE),
+        "assemble" => ("`assemble`", OF_ASSEMBLY),
+        _ => return true,
     };
-    let Some(digest) = table.entries.get("digest") else { return true };
-    let kind = match input {
-        Input::Recipe(_) => "a recipe",
-        Input::Assembly(_) => "`assemble`",
-        _ => "a pattern",
-    };
-    let report =
-        Report::new(Exit::CouldNot, format!("`digest` of {} cannot be used with {kind}", table.name));
-    let hint = "leave it out: `wadoo update` writes every digest into `wadoo.lock`";
-    problems.add(&digest.span(), report.because(because).hint(hint));
-    false
+    let mut belongs = true;
+    for (key, because, hint) in foreign {
+        let Some(value) = table.entries.get(*key) else { continue };
+        let what = format!("`{key}` of {} cannot be used with {kind}", table.name);
+        problems.add(&value.span(), Report::new(Exit::CouldNot, what).because(*because).hint(*hint));
+        belongs = false;
+    }
+    belongs
 }
 
 /// The path under `key`, of which the caller knows that it is there.

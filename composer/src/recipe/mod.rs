@@ -241,8 +241,13 @@ impl Recipe {
     /// The pattern by which `[policy]` denies the part the import, which its own `allow`, `grants` and `open` do not have.
     pub fn policy_denies(&self, part: &PartName, import: &str) -> Option<&InterfacePattern> {
         let component = self.components.get(part.in_recipe())?;
-        let lifted = matching(&component.allow, import).is_some() || own_grant(component, import).is_some();
-        matching(&self.policy.deny, import).filter(|_| !lifted)
+        matching(&self.policy.deny, import).filter(|_| !allows_itself(component, import))
+    }
+
+    /// The pattern by which `[policy]` allows the part the import, which its own `allow`, `grants` and `open` do not have.
+    pub fn policy_allows(&self, part: &PartName, import: &str) -> Option<&InterfacePattern> {
+        let component = self.components.get(part.in_recipe())?;
+        matching(&self.policy.allow, import).filter(|_| !allows_itself(component, import))
     }
 
     /// Digest of the recipe's bytes.
@@ -255,6 +260,11 @@ impl Recipe {
 fn own_grant<'a>(component: &'a Component, import: &str) -> Option<&'a Grant> {
     let carried = component.carried.as_ref().filter(|_| import.split('@').next() == Some(PREOPENS));
     carried.or_else(|| component.values.open(import)).or_else(|| named(&component.grants, import))
+}
+
+/// Whether the part's own table says that it may have the import: then `[policy]` says nothing of it.
+fn allows_itself(component: &Component, import: &str) -> bool {
+    matching(&component.allow, import).is_some() || own_grant(component, import).is_some()
 }
 
 /// The first pattern that matches the import.

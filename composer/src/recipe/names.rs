@@ -7,7 +7,7 @@ use std::str::FromStr;
 use semver::Version;
 
 use super::problems::Refusal;
-use crate::interfaces;
+use crate::interfaces::{self, FullName};
 
 /// Greatest length of a name, in bytes.
 pub const MAX_NAME: usize = 200;
@@ -183,6 +183,11 @@ impl InterfaceName {
         &self.id
     }
 
+    /// The name of a component's import or export, which has no limit but that of components.
+    pub(crate) fn of_component(name: FullName<'_>) -> Self {
+        Self { id: name.id.to_owned(), version: name.version }
+    }
+
     /// Whether one import or export could be meant by both.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.id == other.id && versions_overlap(self.version.as_ref(), other.version.as_ref())
@@ -212,7 +217,7 @@ impl FromStr for InterfaceName {
         if interface.contains('*') {
             return Err(NameError::Pattern);
         }
-        check_kebab(interface).map_err(|_| NameError::Interface)?;
+        check_label(interface)?;
         Ok(Self { id: id.to_owned(), version })
     }
 }
@@ -315,6 +320,14 @@ fn split_version(text: &str) -> Result<(&str, Option<Version>), NameError> {
     }
 }
 
+/// Names of interfaces may have acronyms, `HTTP-cache`; those of packages may not.
+fn check_label(interface: &str) -> Result<(), NameError> {
+    let is_acronym = |word: &str| !word.bytes().any(|byte| byte.is_ascii_lowercase());
+    let lower = |word: &str| if is_acronym(word) { word.to_ascii_lowercase() } else { word.to_owned() };
+    let words: Vec<String> = interface.split('-').map(lower).collect();
+    check_kebab(&words.join("-")).map_err(|_| NameError::Interface)
+}
+
 fn check_package(package: &str) -> Result<(), NameError> {
     let (namespace, name) = package.split_once(':').ok_or(NameError::Interface)?;
     check_kebab(namespace).and_then(|()| check_kebab(name)).map_err(|_| NameError::Interface)
@@ -337,13 +350,24 @@ mod tests {
 
     #[test]
     fn interfaces_are_written_as_they_were_read() {
-        for name in ["wasi:http/types", "wasi:http/types@0.3.0", "acme:a-b/c@1.2.3-rc.1"] {
+        for name in ["wasi:http/types", "wasi:http/types@0.3.0", "acme:a-b/c@1.2.3-rc.1", "a:b/HTTP-x2-3"] {
             assert_eq!(name.parse::<InterfaceName>().unwrap().to_string(), name);
         }
         for name in ["wasi:sockets/*", "wasi:sockets/*@0.2.0", "wasi:http/types"] {
             assert_eq!(name.parse::<InterfacePattern>().unwrap().to_string(), name);
         }
-        for bad in ["wasi", "wasi:http", "http/types", "wasi:http/", "wasi:/types", "a:b/c/d", "wasi:*"] {
+        for bad in [
+            "wasi",
+            "wasi:http",
+            "http/types",
+            "wasi:http/",
+            "wasi:/types",
+            "a:b/c/d",
+            "wasi:*",
+            "a:b/Http",
+            "A:b/c",
+            "a:b/2C",
+        ] {
             assert_eq!(bad.parse::<InterfaceName>(), Err(NameError::Interface), "{bad}");
         }
         assert_eq!("wasi:http/types@0.3".parse::<InterfaceName>(), Err(NameError::Version));

@@ -71,14 +71,12 @@ fn imports(types: &Types, sources: &[Source]) -> Result<Vec<u8>, String> {
     *graph.types_mut() = types.clone();
     for source in sources {
         let mut interface = types[source.interface].clone();
-        interface.id = Some(source.import_name());
+        interface.id = Some(source.import.clone());
         interface.exports = source.items(types).map(|(name, kind)| (name.clone(), kind)).collect();
         let exports = &interface.exports;
         interface.uses.retain(|name, _| exports.contains_key(name));
         let interface = graph.types_mut().add_interface(interface);
-        graph
-            .import(source.import_name(), ItemKind::Instance(interface))
-            .map_err(|error| error.to_string())?;
+        graph.import(&source.import, ItemKind::Instance(interface)).map_err(|error| error.to_string())?;
     }
     finish(&graph)
 }
@@ -136,8 +134,8 @@ impl<'a> Writer<'a> {
     }
 
     fn alias(&mut self, source: &Source, name: &str, kind: ComponentExportKind) -> Result<u32, String> {
-        let import = source.import_name();
-        let instance = *self.instances.get(&import).ok_or_else(|| format!("`{import}` is not imported"))?;
+        let import = &source.import;
+        let instance = *self.instances.get(import).ok_or_else(|| format!("`{import}` is not imported"))?;
         let mut section = ComponentAliasSection::new();
         section.alias(Alias::InstanceExport { instance, kind, name });
         section.append_to_component(&mut self.bytes);

@@ -2,21 +2,24 @@
 //! interfaces and exports their functions as one.
 //!
 //! Each interface is imported under a name that says from which part it is, `wadoo:from-reader/acme-store-api@1.0.0`, since two
-//! parts may export the same; the wires of these imports are made with it. Types that an interface uses of others are imported by
+//! parts may export the same; the wires of these imports are made with it. Where two interfaces of one part would have one such name, or
+//! names on one track, the second has a number in its own: `wadoo:from-reader/acme-store-api-2@1.1.0`. Types that an interface uses of others are imported by
 //! their own names and wired like those of any part, so whose resources they are is decided where it is for all (see
 //! `plan`).
 
 mod encode;
+mod source;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use thiserror::Error;
-use wac_types::{Interface, InterfaceId, ItemKind, ResourceId, Type, Types};
+use wac_types::ItemKind;
 use wadoo_signing::report::{Exit, Report};
 
+use self::source::Source;
 use super::Inputs;
-use crate::interfaces::{self, FullName, nearest};
+use crate::interfaces::nearest;
 use crate::recipe::{Assembly, FunctionName, InterfaceName, PartName, Provider, Span, Spanned};
 use crate::signature;
 
@@ -132,10 +135,11 @@ pub(super) fn make(
     let mut problems = Problems::new();
     let mut interfaces = BTreeMap::new();
     for (name, functions) in &assembly.interfaces {
-        let sources = sources(inputs, name, functions, assembled, &mut problems);
+        let sources = source::of(inputs, name, functions, assembled, &mut problems);
         check_types(inputs, &sources, &mut problems);
         interfaces.insert(name.to_string(), sources);
     }
+    source::tell_apart(&mut interfaces);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -144,152 +148,13 @@ pub(super) fn make(
     let bytes = encoded
         .unwrap_or_else(|_| Err("the graph library cannot encode them".to_owned()))
         .map_err(|message| vec![(assembly.span.clone(), AssemblyError::Encode(message))])?;
-    let wires = interfaces.values().flatten().filter_map(|source| Some((source.import()?, source.wire()?)));
+    let wires = interfaces.values().flatten().filter_map(Source::wire);
     let wires: BTreeMap<_, _> = wires.collect();
     let repeated = with.iter().filter(|(name, _)| wires.keys().any(|import| import.overlaps(name)));
     let repeated: Problems = repeated
         .map(|(name, entry)| (entry.span.clone(), AssemblyError::With { name: name.clone() }))
         .collect();
     if repeated.is_empty() { Ok(Assembled { bytes, wires }) } else { Err(repeated) }
-}
-
-/// One interface of a provider, and what is taken from it.
-struct Source<'a> {
-    part: &'a Spanned<PartName>,
-    export: &'a str,
-    interface: InterfaceId,
-    functions: BTreeSet<&'a str>,
-}
-
-impl Source<'_> {
-    /// The name that it is imported by.
-    fn import_name(&self) -> String {
-        interfaces::renamed(interfaces::FROM, self.part.value.as_str(), self.export)
-    }
-
-    fn import(&self) -> Option<InterfaceName> {
-        self.import_name().parse().ok()
-    }
-
-    fn wire(&self) -> Option<Spanned<Provider>> {
-        let provider =
-            Provider { part: self.part.clone(), export: Some(self.export.parse().ok()?), own: false };
-        Some(Spanned { value: provider, span: self.part.span.clone() })
-    }
-
-    /// What of the interface is taken: the functions, and the types that do not need a resource which it defines.
-    fn items<'t>(&self, types: &'t Types) -> impl Iterator<Item = (&'t String, ItemKind)> {
-        let defined = defined_resources(types, &types[self.interface]);
-        types[self.interface].exports.iter().map(|(name, kind)| (name, *kind)).filter(move |(name, kind)| {
-            match kind {
-                ItemKind::Func(_) => self.functions.contains(name.as_str()),
-                ItemKind::Type(_) => own_resource(types, &defined, *kind).is_none(),
-                _ => false,
-            }
-        })
-    }
-}
-
-/// The interfaces that the functions come from, by provider and name.
-fn sources<'a>(
-    inputs: &'a Inputs,
-    name: &InterfaceName,
-    functions: &'a BTreeMap<FunctionName, Spanned<Provider>>,
-    assembled: &BTreeSet<PartName>,
-    problems: &mut Problems,
-) -> Vec<Source<'a>> {
-    let mut sources: BTreeMap<(&PartName, &str), Source> = BTreeMap::new();
-    for (function, provider) in functions {
-        let Provider { part, .. } = &provider.value;
-        let found = match assembled.contains(&part.value) {
-            true => {
-                Err(AssemblyError::Assembled { provider: part.value.clone(), function: function.clone() })
-            }
-            false => find(inputs, name, function, &provider.value),
-        };
-        match found {
-            Ok((export, interface)) => {
-                let source = Source { part, export, interface, functions: BTreeSet::new() };
-                sources.entry((&part.value, export)).or_insert(source).functions.insert(function.as_str());
-            }
-            Err(error) => problems.push((provider.span.clone(), error)),
-        }
-    }
-    sources.into_values().collect()
-}
-
-/// The export of a provider that has the function: the one that the recipe names, the only one, or the one of the same name.
-fn find<'a>(
-    inputs: &'a Inputs,
-    name: &InterfaceName,
-    function: &FunctionName,
-    provider: &'a Provider,
-) -> Result<(&'a str, InterfaceId), AssemblyError> {
-    let part = &provider.part.value;
-    let exports = || inputs.exported_instances(part).filter(|(export, _)| FullName::new(export).is_some());
-    let names = || exports().map(|(export, _)| export.to_owned()).collect();
-    let meant = |export: &str| provider.export.as_ref().is_none_or(|name| name.matches(export));
-    let named: Vec<_> = exports().filter(|(export, _)| meant(export)).collect();
-    if let (true, Some(export)) = (named.is_empty(), &provider.export) {
-        let export = export.to_string();
-        return Err(AssemblyError::NoExport { provider: part.clone(), export, exports: names() });
-    }
-    let functions = |interface: InterfaceId| {
-        let exports = inputs.types[interface].exports.iter();
-        let functions = exports.filter(|(_, kind)| matches!(kind, ItemKind::Func(_)));
-        functions.map(|(name, _)| name.as_str()).filter(|name| !name.starts_with('['))
-    };
-    let having: Vec<_> =
-        named.iter().filter(|(_, interface)| functions(*interface).any(|f| f == function.as_str())).collect();
-    let same_name = || having.iter().find(|(export, _)| name.matches(export));
-    let (export, interface) = match (having.as_slice(), same_name()) {
-        ([one], _) => **one,
-        ([_, _, ..], Some(one)) if provider.export.is_none() => **one,
-        ([], _) => {
-            let functions = named.iter().flat_map(|(_, interface)| functions(*interface)).map(str::to_owned);
-            return Err(AssemblyError::NoFunction {
-                provider: part.clone(),
-                function: function.clone(),
-                exports: names(),
-                functions: functions.collect(),
-            });
-        }
-        (several, _) => {
-            return Err(AssemblyError::Unclear {
-                provider: part.clone(),
-                function: function.clone(),
-                exports: several.iter().map(|(export, _)| (*export).to_owned()).collect(),
-            });
-        }
-    };
-    let types = &inputs.types;
-    let defined = defined_resources(types, &types[interface]);
-    match own_resource(types, &defined, types[interface].exports[function.as_str()]) {
-        None => Ok((export, interface)),
-        Some(resource) => Err(AssemblyError::OwnResource {
-            provider: part.clone(),
-            export: export.to_owned(),
-            function: function.clone(),
-            resource: types[resource].name.clone(),
-        }),
-    }
-}
-
-/// The resources that an interface defines, and does not use of another.
-fn defined_resources(types: &Types, interface: &Interface) -> HashSet<ResourceId> {
-    let of = |(name, kind): (&String, &ItemKind)| match kind {
-        ItemKind::Type(Type::Resource(id)) if !interface.uses.contains_key(name) => {
-            Some(types.resolve_resource(*id))
-        }
-        _ => None,
-    };
-    interface.exports.iter().filter_map(of).collect()
-}
-
-/// A resource of `defined` that the item needs.
-fn own_resource(types: &Types, defined: &HashSet<ResourceId>, kind: ItemKind) -> Option<ResourceId> {
-    let resources = signature::resources(types, kind).into_iter();
-    resources.map(|resource| types.resolve_resource(resource)).find(|resource| defined.contains(resource))
 }
 
 /// Two providers that have a type of one name must have the same.
