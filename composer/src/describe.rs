@@ -45,7 +45,7 @@ pub fn describe(facts: &Facts<'_>) -> Manifest {
         engine: precompiled.engine.clone(),
         payload_size: precompiled.payload.len() as u64,
         component: ComponentDigests {
-            portable: linked.portable.as_ref().map_or(digest, |bytes| Sha256Digest::of(bytes)),
+            portable: linked.portable.as_ref().map_or(digest, |portable| Sha256Digest::of(&portable.bytes)),
             linked: digest,
         },
         trigger: linked.trigger.clone(),

@@ -176,3 +176,21 @@ fn only_regular_files_are_carried() {
     );
     assert!(recipe.exists());
 }
+
+#[test]
+fn a_component_for_every_host_that_cannot_carry_them_is_not_written() {
+    let scratch = Scratch::new();
+    let text = fs::read_to_string(recipe(&scratch, "files-02")).unwrap();
+    let mount = "grants = { \"wasi:filesystem/preopens\" = { mounts = [{ path = \"/logs\" }] } }\n";
+    scratch.write("recipe.toml", text + mount);
+    let refused = run(scratch.wadoo().args(["compose", "recipe.toml", "--emit", "both"]));
+    assert_eq!(refused.code, 1);
+    assert_eq!(
+        refused.stderr,
+        "error: cannot write `guest.wasm`: it cannot carry files\n\
+         \x20 `guest`: it has the mount `/logs` of the device as well, by the same interface\n\
+         hint: compose without `--emit`: the launcher gives the parts of an artifact their files\n"
+    );
+    assert!(!scratch.path("guest.cwasm").exists(), "neither is the artifact");
+    assert_eq!(run(scratch.wadoo().args(["compose", "recipe.toml"])).code, 0);
+}

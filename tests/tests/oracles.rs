@@ -139,3 +139,24 @@ fn baked_values_hold_under_stock_wasmtime() {
     let expected = "config name=first\nenv LOG=info\narg baked\narg -v\n";
     assert_eq!(stock_answer(&scratch.path("baked.wasm"), "/first"), expected);
 }
+
+#[test]
+fn files_are_read_under_stock_wasmtime() {
+    if !installed("wasmtime") {
+        return;
+    }
+    for guest in ["files-02", "files-03"] {
+        let scratch = Scratch::new();
+        scratch.write("assets/css/site.css", "p {}");
+        fs::create_dir(scratch.path("out")).unwrap();
+        let recipe = fs::read_to_string(scratch.recipe(guest, "", "")).unwrap();
+        let recipe = scratch.write("recipe.toml", recipe + "files = { \"/data\" = \"assets\" }\n");
+        let finished = run(scratch.wadoo().args(["compose", "--emit", "wasm", "-o", "out"]).arg(recipe));
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+        let ask = |path: &str| stock_answer(&scratch.path("out/guest.wasm"), path);
+        assert_eq!(ask("/mounts"), "/data\n", "{guest}");
+        assert_eq!(ask("/read?path=css/site.css"), "p {}", "{guest}");
+        let written = ask("/write?path=css/site.css");
+        assert_eq!(written.to_lowercase().replace('-', ""), "readonly\n", "{guest}");
+    }
+}

@@ -71,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
     }
 
     if arguments.emit != Emit::Cwasm {
+        check_portable(&composed)?;
         for shared in composed.linked.shared_when_portable() {
             talk.say(&shared);
         }
@@ -227,8 +228,8 @@ fn as_text(composed: &Composed, component: Option<&Path>, written: &[Written]) -
         let _ = writeln!(text, "component     {} ({})", path.display(), size(bytes.len()));
         let _ = writeln!(text, "digest        {}", Sha256Digest::of(bytes));
         if written.is_empty() {
-            let names = composed.linked.portable_imports();
-            let _ = writeln!(text, "imports       {}", imports(names.into_iter()));
+            let names = composed.linked.portable_imports().iter().map(String::as_str);
+            let _ = writeln!(text, "imports       {}", imports(names));
             let _ = writeln!(text, "run           {} {}", stock(&composed.linked.trigger), shell(path));
         }
     }
@@ -259,6 +260,21 @@ fn as_text(composed: &Composed, component: Option<&Path>, written: &[Written]) -
         let _ = writeln!(text, "run           launcher {trust}{}", shell(&one.path));
     }
     text
+}
+
+/// Refuses to write a component for every host that lacks what parts carry.
+fn check_portable(composed: &Composed) -> Result<(), Vec<Report>> {
+    let unportable = &composed.linked.unportable;
+    if unportable.is_empty() {
+        return Ok(());
+    }
+    let name = &composed.recipe.app.name;
+    let report = Report::new(Exit::CouldNot, format!("cannot write `{name}.wasm`: it cannot carry files"));
+    let report =
+        unportable.iter().fold(report, |report, (part, why)| report.because(format!("`{part}`: {why}")));
+    Err(vec![
+        report.hint("compose without `--emit`: the launcher gives the parts of an artifact their files"),
+    ])
 }
 
 /// How stock wasmtime runs a portable component.

@@ -13,8 +13,9 @@ use wasmparser::{
     Parser, Payload, ValidPayload, Validator, WasmFeatures,
 };
 
+use super::Form;
 use super::error::LinkError;
-use super::{Form, Stubs, baked_name, open_name, stub_name};
+use super::stubs::{Stubs, baked_name, files_name, open_name, stub_name};
 use crate::inputs::Inputs;
 use crate::interfaces::track;
 use crate::plan::{DEVICE, Decision, Plan, carries_values, is_open_configuration};
@@ -233,7 +234,7 @@ pub(super) fn check(
     root: &Root,
     form: Form,
 ) -> Result<BTreeMap<String, String>, LinkError> {
-    let imports = check_imports(plan, root, form)?;
+    let imports = check_imports(plan, stubs, root, form)?;
     for (index, source) in root.instances.iter().enumerate() {
         if let Source::Instance { component, arguments } = source {
             let name = root.names.get(&(index as u32)).map_or("", String::as_str);
@@ -243,24 +244,25 @@ pub(super) fn check(
     if form == Form::Linked {
         check_values(plan, root)?;
     }
-    check_count(plan, stubs, root)?;
+    check_count(plan, stubs.len(form), root)?;
     check_exports(plan, root)?;
     Ok(imports)
 }
 
 /// The root imports what the plan leaves to the launcher, and nothing else.
-fn check_imports(plan: &Plan, root: &Root, form: Form) -> Result<BTreeMap<String, String>, LinkError> {
+fn check_imports(
+    plan: &Plan,
+    stubs: &Stubs,
+    root: &Root,
+    form: Form,
+) -> Result<BTreeMap<String, String>, LinkError> {
     let mut imports = BTreeMap::new();
     for (name, kind) in &root.imports {
         if *kind != ComponentExternalKind::Instance || imports.insert(track(name), name.clone()).is_some() {
             return differs(format!("it imports `{name}` unexpectedly"));
         }
     }
-    let names = plan.launcher.iter().map(|(name, import)| match form {
-        Form::Portable => &import.interface,
-        Form::Linked => name,
-    });
-    let planned: BTreeSet<String> = names.map(|name| track(name)).collect();
+    let planned = planned_imports(plan, stubs, form);
     let found: BTreeSet<String> = imports.keys().cloned().collect();
     match planned.symmetric_difference(&found).next() {
         Some(name) => differs(format!("it and the plan differ about the import `{name}`")),
@@ -268,14 +270,42 @@ fn check_imports(plan: &Plan, root: &Root, form: Form) -> Result<BTreeMap<String
     }
 }
 
-/// There is one instance for each part, and for each thing that was generated.
-fn check_count(plan: &Plan, stubs: &Stubs, root: &Root) -> Result<(), LinkError> {
+/// The tracks of the imports that the root must have. What only parts import that have it with their files, it has not.
+fn planned_imports(plan: &Plan, stubs: &Stubs, form: Form) -> BTreeSet<String> {
+    let from_host = |part: &PartName, interface: &str| {
+        let mut imports = plan.parts[part].imports.keys();
+        let named = imports.find(|import| track(import) == track(interface));
+        !named.is_some_and(|import| stubs.have_files(form, part, import))
+    };
+    let mut planned = BTreeSet::new();
+    for (name, import) in &plan.launcher {
+        let asked = import.parts.iter().any(|part| from_host(part, &import.interface));
+        if asked || !import.config_of.is_empty() {
+            planned.insert(track(if form == Form::Portable { &import.interface } else { name }));
+        }
+    }
+    // What only types of are used is there as long as one of those that use it is.
+    loop {
+        let by_types = plan.launcher.iter().filter(|(_, import)| {
+            let used = import.used_by.iter().any(|user| planned.contains(&track(user)));
+            import.parts.is_empty() && import.config_of.is_empty() && used
+        });
+        let before = planned.len();
+        let by_types: Vec<String> = by_types.map(|(name, _)| track(name)).collect();
+        planned.extend(by_types);
+        if planned.len() == before {
+            return planned;
+        }
+    }
+}
+
+/// There is one instance for each part, and for each of the `generated` things.
+fn check_count(plan: &Plan, generated: usize, root: &Root) -> Result<(), LinkError> {
     let instances = root.instances.iter().filter(|source| matches!(source, Source::Instance { .. })).count();
-    if instances != plan.parts.len() + stubs.len() {
+    if instances != plan.parts.len() + generated {
         return differs(format!(
-            "it has {instances} instances for {} parts and {} generated ones",
-            plan.parts.len(),
-            stubs.len()
+            "it has {instances} instances for {} parts and {generated} generated ones",
+            plan.parts.len()
         ));
     }
     let names: BTreeSet<&String> = root.names.values().collect();
@@ -349,6 +379,8 @@ enum Role {
     Baked,
     /// It has the part's configuration, of which the device gives some keys.
     Open,
+    /// It has the part's files.
+    Files,
 }
 
 impl Role {
@@ -359,8 +391,8 @@ impl Role {
             // A stub must not stand in for itself.
             Self::Denied => !matches!(decision, Decision::Deny { .. }),
             Self::Baked => matches!(decision, Decision::Baked { rest: Some(_), .. }),
-            // It has none of the part's imports.
-            Self::Open => false,
+            // They have none of the part's imports.
+            Self::Open | Self::Files => false,
         }
     }
 }
@@ -373,6 +405,7 @@ fn owner<'a>(plan: &'a Plan, name: &str) -> Option<(&'a PartName, Role)> {
             (Role::Denied, stub_name(part)),
             (Role::Baked, baked_name(part)),
             (Role::Open, open_name(part)),
+            (Role::Files, files_name(part)),
         ];
         let (role, _) = roles.into_iter().find(|(_, known)| known == name)?;
         Some((part, role))
@@ -398,6 +431,7 @@ fn check_instance(
         Role::Denied => digest(&stubs.denied),
         Role::Baked => digest(&stubs.baked),
         Role::Open => digest(&stubs.open),
+        Role::Files => stubs.files.get(part).map(|files| Sha256Digest::of(&files.bytes)),
     };
     if root.components.get(component as usize) != expected.as_ref() {
         return differs(format!("its instance `{name}` is made of another component"));
@@ -417,7 +451,12 @@ fn check_instance(
         let from = form.name(plan, part, import);
         let fits = |decision: &Decision| match role {
             Role::Baked => root.is_import(*index, from),
-            Role::Part | Role::Denied | Role::Open => root.fits(*index, import, from, decision, part),
+            Role::Part | Role::Denied if stubs.have_files(*form, part, import) => {
+                root.exported_by(*index, import, &files_name(part))
+            }
+            Role::Part | Role::Denied | Role::Open | Role::Files => {
+                root.fits(*index, import, from, decision, part)
+            }
         };
         if !decisions.get(import).is_some_and(|decision| role.takes(decision) && fits(decision)) {
             return differs(format!("argument `{import}` of its instance `{name}` is not what was planned"));

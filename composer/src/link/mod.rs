@@ -6,10 +6,10 @@
 mod audit;
 mod baked;
 mod error;
-#[cfg_attr(not(test), expect(dead_code, reason = "no recipe asks for files yet"))]
 mod files;
 mod pool;
 mod stub;
+mod stubs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,23 +21,25 @@ use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest::{Grant, PartImport, PartSpan, PoolNeeds, Trigger};
 use wadoo_signing::report::Report;
 
-use baked::Baked;
 pub use error::LinkError;
 pub use pool::{MAX_INSTANCES, MAX_NESTING};
+use stubs::{Stubs, baked_name, files_name, open_name, stub_name, stubs};
 
 use crate::features;
 use crate::inputs::Inputs;
 use crate::interfaces;
-use crate::plan::{DEVICE, Decision, PartPlan, Plan, granted_variables, is_open_configuration};
-use crate::recipe::{MemorySize, PartName};
+use crate::plan::{DEVICE, Decision, Plan, is_open_configuration};
+use crate::recipe::{MemorySize, PREOPENS, PartName};
 
 /// One component, made of all parts.
 #[derive(Debug)]
 pub struct Linked {
     /// The component that is compiled.
     pub bytes: Vec<u8>,
-    /// The same with standard names only, where parts have imports of their own in `bytes`.
-    pub portable: Option<Vec<u8>>,
+    /// The same for every host, where that is another one: with standard names only, and with the files that parts carry.
+    pub portable: Option<Portable>,
+    /// The parts whose files cannot be in a component for every host, and why.
+    pub unportable: BTreeMap<String, String>,
     /// Its imports by full name, as they stand in the bytes.
     pub imports: BTreeSet<String>,
     /// Its exports by full name.
@@ -58,23 +60,38 @@ pub struct Linked {
     pub concurrent: bool,
 }
 
+/// A component that every host can run.
+#[derive(Debug)]
+pub struct Portable {
+    /// The component.
+    pub bytes: Vec<u8>,
+    /// Its imports by full name.
+    pub imports: BTreeSet<String>,
+    /// The parts that have their files with them.
+    with_files: BTreeSet<String>,
+}
+
 impl Linked {
     /// The component that every host can run.
     pub fn portable(&self) -> &[u8] {
-        self.portable.as_ref().unwrap_or(&self.bytes)
+        self.portable.as_ref().map_or(&self.bytes, |portable| &portable.bytes)
     }
 
     /// The imports of the component that every host can run.
-    pub fn portable_imports(&self) -> BTreeSet<&str> {
-        let interface = |name| self.part_imports.get(name).map_or(name, |own| &own.interface);
-        self.imports.iter().map(interface).map(String::as_str).collect()
+    pub fn portable_imports(&self) -> &BTreeSet<String> {
+        self.portable.as_ref().map_or(&self.imports, |portable| &portable.imports)
     }
 
     /// What parts share in the component that every host can run, although they were granted different values: a line for
     /// each interface.
     pub fn shared_when_portable(&self) -> Vec<String> {
         let mut interfaces: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for own in self.part_imports.values() {
+        let with_files = self.portable.iter().flat_map(|portable| &portable.with_files);
+        let with_files: BTreeSet<&str> = with_files.map(String::as_str).collect();
+        let from_host = |own: &&PartImport| {
+            !(own.interface.starts_with(PREOPENS) && with_files.contains(own.part.as_str()))
+        };
+        for own in self.part_imports.values().filter(from_host) {
             interfaces.entry(&own.interface).or_default().insert(&own.part);
         }
         let line = |(interface, parts): (&str, BTreeSet<&str>)| {
@@ -105,7 +122,7 @@ pub fn link(plan: &Plan, inputs: &Inputs) -> Result<Linked, Vec<Report>> {
 ///
 /// Those of [`link`].
 pub fn part(plan: &Plan, inputs: &Inputs) -> Result<Vec<u8>, Vec<Report>> {
-    with_stubs(plan, inputs, |stubs| portable(plan, inputs, stubs))
+    with_stubs(plan, inputs, |stubs| Ok(portable(plan, inputs, stubs)?.bytes))
 }
 
 fn with_stubs<T>(
@@ -152,15 +169,16 @@ impl Form {
 }
 
 /// The component that every host can run, checked like the one that is compiled.
-fn portable(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Vec<u8>, LinkError> {
+fn portable(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Portable, LinkError> {
     let bytes = encode(plan, inputs, stubs, Form::Portable)?;
     audit::validate(&bytes, features::engine())?;
-    audit::check(plan, inputs, stubs, &audit::read(&bytes)?, Form::Portable)?;
-    Ok(bytes)
+    let imports = audit::check(plan, inputs, stubs, &audit::read(&bytes)?, Form::Portable)?;
+    let with_files = stubs.files.keys().map(ToString::to_string).collect();
+    Ok(Portable { bytes, imports: imports.into_values().collect(), with_files })
 }
 
 fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkError> {
-    let portable = match plan.tells_parts_apart() {
+    let portable = match plan.tells_parts_apart() || !stubs.files.is_empty() {
         true => Some(portable(plan, inputs, stubs)?),
         false => None,
     };
@@ -188,6 +206,7 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkErr
         initial_memory: needs.initial_memory,
         concurrent: asynchronous || interfaces.any(needs_concurrency),
         portable,
+        unportable: stubs.unportable.iter().map(|(part, why)| (part.to_string(), why.clone())).collect(),
         part_imports,
         imports: imports.into_values().collect(),
         parts: found.parts(),
@@ -199,83 +218,6 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkErr
         grants,
         bytes,
     })
-}
-
-/// The generated components.
-#[derive(Default)]
-struct Stubs {
-    /// Those that trap, by the part whose denied imports they stand in for.
-    denied: BTreeMap<PartName, Vec<u8>>,
-    /// Those that have values, by the part whose values they are.
-    baked: BTreeMap<PartName, Vec<u8>>,
-    /// Those that have a configuration of which the device gives some keys, by the part whose it is.
-    open: BTreeMap<PartName, Vec<u8>>,
-}
-
-impl Stubs {
-    fn len(&self) -> usize {
-        self.denied.len() + self.baked.len() + self.open.len()
-    }
-}
-
-fn stubs(plan: &Plan, inputs: &Inputs) -> Result<Stubs, LinkError> {
-    let mut stubs = Stubs::default();
-    for (part, planned) in &plan.parts {
-        let component = inputs.package(part).bytes();
-        let denied: Vec<&str> = planned
-            .imports
-            .iter()
-            .filter(|(_, decision)| matches!(decision, Decision::Deny { .. }))
-            .map(|(import, _)| import.as_str())
-            .collect();
-        if !denied.is_empty() {
-            let stub = generated(|| stub::generate(component, &denied));
-            let stub = stub.map_err(|message| LinkError::Stub { part: part.clone(), message })?;
-            stubs.denied.insert(part.clone(), stub);
-        }
-        let baked = planned.imports.keys().filter_map(|import| baked(planned, import));
-        // Apart, because of one component the variables and the open keys would come by one import.
-        let (open, baked): (Vec<Baked>, Vec<Baked>) = baked.partition(Baked::is_open_configuration);
-        for (imports, providers) in [(baked, &mut stubs.baked), (open, &mut stubs.open)] {
-            if !imports.is_empty() {
-                let provider = generated(|| baked::generate(component, &plan.app, &planned.values, &imports));
-                let provider =
-                    provider.map_err(|message| LinkError::Baked { part: part.clone(), message })?;
-                providers.insert(part.clone(), provider);
-            }
-        }
-    }
-    Ok(stubs)
-}
-
-/// The libraries that encode components panic where their assumptions fail.
-fn generated(make: impl FnOnce() -> Result<Vec<u8>, String>) -> Result<Vec<u8>, String> {
-    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|panic| Err(panic_text(panic.as_ref())))
-}
-
-/// What has to be generated for an import, if its values are baked.
-fn baked<'a>(part: &'a PartPlan, import: &'a str) -> Option<Baked<'a>> {
-    let decision = part.imports.get(import)?;
-    let Decision::Baked { rest, .. } = decision else { return None };
-    let open = part.grants.get(import).and_then(granted_variables);
-    let open = open.into_iter().flatten().map(String::as_str).collect();
-    let host = if is_open_configuration(import, decision) { DEVICE } else { import };
-    Some(Baked { import, open, host: rest.map(|_| host) })
-}
-
-/// The name of a stub's instance. A part's name has no slash.
-fn stub_name(part: &PartName) -> String {
-    format!("{part}/denied")
-}
-
-/// The name of the instance that has a part's values.
-fn baked_name(part: &PartName) -> String {
-    format!("{part}/baked")
-}
-
-/// The name of the instance that has a part's configuration, where the device gives some of it.
-fn open_name(part: &PartName) -> String {
-    format!("{part}/open")
 }
 
 /// Builds the graph and encodes it. Everything is added in one fixed order: it decides the bytes.
@@ -292,6 +234,10 @@ fn encode(plan: &Plan, inputs: &Inputs, stubs: &Stubs, form: Form) -> Result<Vec
         nodes.denied = add(stubs.denied.get(part), stub_name(part))?;
         nodes.baked = add(stubs.baked.get(part), baked_name(part))?;
         nodes.open = add(stubs.open.get(part), open_name(part))?;
+        let files = stubs.files.get(part).filter(|_| form == Form::Portable);
+        nodes.files = add(files.map(|files| &files.bytes), files_name(part))?
+            .zip(files)
+            .map(|(node, files)| (node, &files.imports));
         let package = match packages.get(&planned.digest) {
             Some(id) => *id,
             None => {
@@ -340,6 +286,8 @@ struct Nodes<'a> {
     baked: Option<NodeId>,
     /// What has its configuration, where the device gives some of it.
     open: Option<NodeId>,
+    /// What has its files, and which of its imports that is.
+    files: Option<(NodeId, &'a BTreeSet<String>)>,
 }
 
 /// Imports at the root what is there for `part` alone.
@@ -377,6 +325,9 @@ fn argument(
     decision: &Decision,
     import: &str,
 ) -> Result<Option<NodeId>, LinkError> {
+    if let Some((files, _)) = nodes.files.filter(|(_, imports)| imports.contains(import)) {
+        return graph.alias_instance_export(files, import).map(Some).map_err(LinkError::graph);
+    }
     let without = |what: &str| LinkError::Audit(format!("`{import}` is {what} without a component for it"));
     let (instance, export) = match decision {
         Decision::Wire { part, export, .. } => (nodes.parts[part], export.as_str()),

@@ -52,8 +52,8 @@ fn is_own(component: &Component, import: &str) -> bool {
     component.provider_of(import).is_some_and(|(_, provider)| provider.value.own)
 }
 
-/// How `link` calls what it generates for a part: `cart/denied`, `cart/baked`, `cart/open`.
-const GENERATED: [&str; 3] = ["denied", "baked", "open"];
+/// How `link` calls what it generates for a part: `cart/denied`, `cart/baked`, `cart/open`, `cart/files`.
+const GENERATED: [&str; 4] = ["denied", "baked", "open", "files"];
 
 /// What is there for one part alone, or generated for it, is named after it, and such names have no slash.
 fn check_names(recipe: &Recipe, wiring: &Wiring, problems: &mut Problems) {

@@ -93,3 +93,38 @@ fn an_import_that_feeds_a_part_and_its_configuration_is_found_in_the_bytes() {
     assert!(text.contains("which were granted different values"), "{text}");
     assert!(text.contains("`main/open`") && text.contains("`main`"), "{text}");
 }
+
+/// What has files stands between a part and its host in the portable component alone, and only where it can.
+#[test]
+fn files_are_in_the_portable_component_or_it_is_said_why_not() {
+    let mut why = Vec::new();
+    for case in ["files", "files-of-two-parts"] {
+        let (_folder, inputs, plan) = planned(case);
+        let linked = link::link(&plan, &inputs).expect("linked");
+        let (part, because) = linked.unportable.first_key_value().expect("it cannot");
+        why.push(format!("{part}: {because}"));
+    }
+    assert_eq!(
+        why,
+        [
+            "service: it has the mount `/data` of the device as well, by the same interface",
+            "service: `wasi:clocks/monotonic-clock@0.2.12` gives or takes `pollable`, of which the files bring a definition of their own",
+        ]
+    );
+
+    let (_folder, inputs, plan) = planned("files-beside-a-host");
+    let linked = link::link(&plan, &inputs).expect("linked");
+    assert!(linked.unportable.is_empty(), "{:?}", linked.unportable);
+    assert!(
+        linked.imports.contains("wadoo:part-store/wasi-filesystem-preopens@0.2.12"),
+        "{:?}",
+        linked.imports
+    );
+    // The other part has no files, and its folders from the host.
+    assert!(linked.portable_imports().contains("wasi:filesystem/preopens@0.2.12"));
+    assert_eq!(linked.shared_when_portable(), Vec::<String>::new());
+    let portable = wasmprinter::print_bytes(linked.portable()).expect("printed");
+    assert!(portable.contains("(instance $store/files"), "{portable}");
+    let artifact = wasmprinter::print_bytes(&linked.bytes).expect("printed");
+    assert!(!artifact.contains("store/files"), "{artifact}");
+}
