@@ -44,12 +44,13 @@ pub fn dist(package: &str, binary: &str, linkage: Linkage) -> PathBuf {
         .stderr(std::process::Stdio::inherit());
     if let Linkage::Static = linkage {
         // With an explicit target the flags reach the binary and not the build scripts.
-        if let Some(optimized) = std::env::var_os("OPTIMIZED") {
-            command.arg("--config").arg(optimized);
-        }
         command
             .args(["--config", STATIC, "--target", &format!("{}-unknown-linux-gnu", std::env::consts::ARCH)])
             .env_remove("RUSTFLAGS");
+        // In the order of `launcher/optimize`: flags in another one are another build.
+        if let Some(optimized) = std::env::var_os("OPTIMIZED") {
+            command.arg("--config").arg(optimized);
+        }
     }
     executable(&mut command, binary)
 }
