@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
@@ -31,12 +32,12 @@ const FIRST: &str = "0";
 /// Entries of the folder for temporary files among which those of killed launchers are looked for.
 const MAX_LOOKED_AT: usize = 10_000;
 
-/// The trees of an artifact, in folders of this process. They are gone when it is dropped.
+/// The trees of an artifact, in folders of this process. They are gone when it is dropped, or [removed](Self::remove).
 #[derive(Debug, Default)]
 pub struct CarriedFiles {
     trees: BTreeMap<Sha256Digest, PathBuf>,
     /// Locked for as long as the folder is used; closed after that is removed.
-    _folder: Option<(TempDir, File)>,
+    folder: Mutex<Option<(TempDir, File)>>,
 }
 
 /// Why the files of an artifact cannot be served.
@@ -85,16 +86,24 @@ impl CarriedFiles {
     ///
     /// One of them cannot be decoded, or there is no room for it. See [`CarriedFilesError`].
     pub fn unpack(artifact: &VerifiedArtifact) -> Result<Self, CarriedFilesError> {
+        Self::unpack_below(artifact, &temporary())
+    }
+
+    /// As [`unpack`](Self::unpack), to a folder below another one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`unpack`](Self::unpack).
+    pub fn unpack_below(artifact: &VerifiedArtifact, below: &Path) -> Result<Self, CarriedFilesError> {
         if artifact.trees().is_empty() {
             return Ok(Self::default());
         }
-        let below = temporary();
-        let wrong = |source| CarriedFilesError::Write { below: below.clone(), source };
-        sweep(&below);
+        let wrong = |source| CarriedFilesError::Write { below: below.to_owned(), source };
+        sweep(below);
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(&below)
+            .tempdir_in(below)
             .map_err(wrong)?;
         let lock = File::open(folder.path()).map_err(wrong)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| wrong(error.into()))?;
@@ -106,7 +115,12 @@ impl CarriedFiles {
             write(&tree, &root).map_err(wrong)?;
             trees.insert(*digest, root);
         }
-        Ok(Self { trees, _folder: Some((folder, lock)) })
+        Ok(Self { trees, folder: Mutex::new(Some((folder, lock))) })
+    }
+
+    /// Removes them, whoever still has them: at the end of a process threads are not waited for.
+    pub fn remove(&self) {
+        drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// The folder in which the tree with this digest lies.

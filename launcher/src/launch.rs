@@ -97,17 +97,19 @@ pub(crate) fn run(options: &Options, arguments: &[String], mut timings: Timings)
                 .hint(format!("the limits of a command are {}", limits::OF_COMMANDS.join(", "))));
             }
             let loaded = Loaded::from(authentic, &options.caps, engine::unpooled, &mut timings)?;
-            let reach = loaded.reach(options)?;
+            let (reach, carried) = loaded.reach(options)?;
             let command = loaded.command()?;
             timings.end(Step::Link);
             tell(options, &timings);
-            Ok(block_on(command.run(arguments, &reach))??)
+            let ended = block_on(command.run(arguments, &reach));
+            carried.remove();
+            Ok(ended??)
         }
     }
 }
 
 fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Timings) -> Result<u8, Report> {
-    let reach = loaded.reach(options)?;
+    let (reach, carried) = loaded.reach(options)?;
     let app = loaded.app()?.with_queue(options.caps.queue().unwrap_or(MAX_WAITING));
     timings.end(Step::Link);
     let drained = block_on(async {
@@ -127,7 +129,9 @@ fn serve(options: &Options, entrance: Entrance, loaded: Loaded, mut timings: Tim
         let (verified, manifest) = (loaded.verified, loaded.manifest);
         tokio::spawn(pool::follow(verified, manifest, server.switch(), options.timings));
         Ok::<_, Report>(server.run(phase).await)
-    })??;
+    });
+    carried.remove();
+    let drained = drained??;
     let exit = match drained {
         Drained::Clean => Exit::Done,
         Drained::Cut(left) => {
@@ -263,10 +267,12 @@ impl Loaded {
         Ok(Self { engine, component, verified, manifest })
     }
 
-    fn reach(&self, options: &Options) -> Result<Reach, Report> {
+    /// What it reaches, and its files, which whoever ends the process removes.
+    fn reach(&self, options: &Options) -> Result<(Reach, Arc<CarriedFiles>), Report> {
         let authorities = options.authorities.as_deref().map(Authorities::load).transpose()?;
-        let carried = CarriedFiles::unpack(&self.verified)?;
-        Ok(Reach::of(&self.manifest, &options.mounts, carried, authorities.as_ref())?)
+        let carried = Arc::new(CarriedFiles::unpack(&self.verified)?);
+        let reach = Reach::of(&self.manifest, &options.mounts, Arc::clone(&carried), authorities.as_ref())?;
+        Ok((reach, carried))
     }
 
     fn app(&self) -> Result<LinkedApp, Report> {

@@ -138,7 +138,7 @@ impl Reach {
     pub fn of(
         manifest: &Manifest,
         mounts: &Mounts,
-        carried: CarriedFiles,
+        carried: Arc<CarriedFiles>,
         authorities: Option<&Authorities>,
     ) -> Result<Self, ReachError> {
         let is_tls = |grant: &Grant| matches!(grant, Grant::OutgoingHttp(http) if egress::takes_tls(http));
@@ -158,7 +158,7 @@ impl Reach {
         Ok(Self {
             all: values(None)?,
             parts: parts.into_iter().map(|part| values(Some(part))).collect::<Result<_, _>>()?,
-            _carried: Arc::new(carried),
+            _carried: carried,
         })
     }
 

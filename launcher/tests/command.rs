@@ -3,6 +3,7 @@
 mod guest;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use wadoo_launcher::command::{Command, RunError};
 use wadoo_launcher::files::CarriedFiles;
@@ -118,7 +119,7 @@ fn run(arguments: &[&str]) -> Result<u8, RunError> {
     let reach = Reach::of(
         &guest::manifest(Trigger::Command02, BTreeSet::new()),
         &Mounts::new(),
-        CarriedFiles::default(),
+        Arc::new(CarriedFiles::default()),
         None,
     )
     .unwrap();

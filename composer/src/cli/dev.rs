@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
@@ -192,8 +193,9 @@ impl Session {
                 .because(error.root_cause().to_string())
         })?;
         let component = load::load(&serving.engine, &artifact)?;
-        let reach =
-            Reach::of(&manifest, &self.mounts, CarriedFiles::unpack(&artifact)?, self.authorities.as_ref())?;
+        // Gone with the session's folder.
+        let carried = Arc::new(CarriedFiles::unpack_below(&artifact, &self.folder)?);
+        let reach = Reach::of(&manifest, &self.mounts, carried, self.authorities.as_ref())?;
         let app = LinkedApp::new(serving.engine, &component, manifest.clone())?;
         Ok((app.with_lines(SourceLines::of(&artifact)).start(reach)?, manifest))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ pub(crate) fn try_app(
     manifest.imports = guest::imports(&component_for_names);
     adjust(&mut manifest);
     let (engine, component) = guest::load(&manifest, component);
-    let reach = Reach::of(&manifest, &Mounts::new(), CarriedFiles::default(), None).expect("no mounts");
+    let reach =
+        Reach::of(&manifest, &Mounts::new(), Arc::new(CarriedFiles::default()), None).expect("no mounts");
     LinkedApp::new(engine, &component, manifest)?.start(reach)
 }
 

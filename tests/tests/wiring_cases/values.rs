@@ -75,7 +75,7 @@ fn the_configuration_of_a_part_has_variables_of_its_own_beside_those_of_the_part
     let names = linked.parts.iter().flat_map(|part| &part.names);
     assert_eq!(names.collect::<BTreeSet<_>>().len(), 3, "main, main/baked, main/open");
     // In the portable component both ask the one environment of the host.
-    assert_eq!(linked.portable_imports().iter().filter(|name| name.contains("environment")).count(), 2);
+    assert_eq!(linked.portable_imports().iter().filter(|name| name.contains("environment")).count(), 1);
     let portable = wasmprinter::print_bytes(linked.portable()).expect("printed");
     assert_eq!(portable.matches("\n  (import \"wasi:cli/environment@").count(), 1, "{portable}");
     assert!(!portable.contains("wadoo:open-"), "{portable}");
