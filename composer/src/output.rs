@@ -51,7 +51,6 @@ pub fn stage(folder: &Path, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<Sta
     let written = tempfile::Builder::new().prefix(".wadoo-").tempfile_in(folder).and_then(|mut file| {
         file.write_all(bytes)?;
         file.as_file().set_permissions(Permissions::from_mode(MODE))?;
-        file.as_file().sync_all()?;
         Ok(file)
     });
     match written {
@@ -66,12 +65,23 @@ impl Staged {
         self.file.path()
     }
 
-    /// Gives the file its name, in place of one that had it, and returns it.
+    /// Waits until the disk has the bytes, which [`commit`](Self::commit) does as well: for one who has something else to do
+    /// meanwhile.
     ///
     /// # Errors
     ///
-    /// The name cannot be given: a folder has it, or it is too long.
+    /// The file system is full, or the disk fails.
+    pub fn flush(&self) -> Result<(), Report> {
+        self.file.as_file().sync_all().map_err(|error| failure(&self.path, &error))
+    }
+
+    /// Gives the file its name, in place of one that had it, when the disk has its bytes, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`flush`](Self::flush), or the name cannot be given: a folder has it, or it is too long.
     pub fn commit(self) -> Result<PathBuf, Report> {
+        self.flush()?;
         let Self { file, path } = self;
         match file.persist(&path) {
             Ok(_) => Ok(path),

@@ -60,7 +60,7 @@ pub fn standard_profile(concurrency: bool) -> EngineProfile {
         memory_guard_size: MEMORY_GUARD,
         memory_init_cow: true,
         signals_based_traps: true,
-        inlining: true,
+        inlining: false,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::thread;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -133,7 +134,7 @@ impl Blake3Digest {
         if bytes.len() < Self::PARALLEL_FROM {
             return Self(*blake3::hash(bytes).as_bytes());
         }
-        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
         Self(tree::hash(bytes, threads.min(Self::MAX_THREADS)))
     }
 }
@@ -166,13 +167,20 @@ fn block_hash(bytes: &[u8]) -> [u8; 32] {
 }
 
 impl PayloadDigests {
-    /// All three digests of a payload.
+    /// All three digests of a payload, on two threads: two of them are SHA-256 of all of it.
     pub fn of(payload: &[u8]) -> Self {
-        Self {
-            blake3: Blake3Digest::of(payload),
-            fsverity: FsVerityDigest::of(payload),
-            sha256: Sha256Digest::of(payload),
-        }
+        thread::scope(|scope| {
+            let fsverity = thread::Builder::new().spawn_scoped(scope, || FsVerityDigest::of(payload));
+            Self {
+                sha256: Sha256Digest::of(payload),
+                blake3: Blake3Digest::of(payload),
+                fsverity: match fsverity {
+                    Ok(fsverity) => fsverity.join().expect("a digest does not panic"),
+                    // No thread is to be had.
+                    Err(_) => FsVerityDigest::of(payload),
+                },
+            }
+        })
     }
 
     /// Compares all three with what was signed.

@@ -156,7 +156,8 @@ fn make(
     let name = artifact_name(composed, target, several);
     let path = arguments.output.join(&name);
     let staged = output::stage(&arguments.output, name, &artifact.bytes).map_err(|report| vec![report])?;
-    let loaded = pipeline::load_back(staged.file(), signers).map_err(|report| vec![report])?;
+    let (flushed, loaded) = rayon::join(|| staged.flush(), || pipeline::load_back(staged.file(), signers));
+    let loaded = flushed.and(loaded).map_err(|report| vec![report])?;
     Ok(Made { artifact, staged, path, loaded })
 }
 

@@ -3,11 +3,13 @@
 //! The bytes are hostile until the validator has accepted them with the engine's features; only then are they
 //! given to the graph library, which trusts its input.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use rayon::prelude::*;
 use wac_types::{Package, Types};
 use wadoo_signing::digest::Sha256Digest;
-use wasmparser::{Validator, WasmFeatures};
+use wasmparser::{FuncValidatorAllocations, Parser, ValidPayload, Validator, WasmFeatures};
 
 use super::depth;
 use super::error::InputError;
@@ -24,13 +26,38 @@ const MAGIC: &[u8] = b"\0asm";
 const CORE_MODULE: u32 = 1;
 const COMPONENT: u32 = 0x1_000d;
 
-/// Validates the component `bytes` and reads its types into `types`.
+/// The bytes of a component that the engine can run, and the graph library can take.
+#[derive(Debug)]
+pub(super) struct Valid(Vec<u8>);
+
+impl Valid {
+    /// Validates the component `bytes`.
+    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, InputError> {
+        if check_preamble(&bytes)? == Kind::Module {
+            return Err(InputError::CoreModule);
+        }
+        // The validator asserts that types nest less deep than its counter can hold.
+        let validated = catch_unwind(|| validate(&bytes).map_err(|error| explain(&bytes, &error)))
+            .map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))??;
+        let (imports, exports) = root_items(&bytes);
+        let count = imports.len() + exports.len();
+        if count > MAX_IMPORTS_AND_EXPORTS {
+            return Err(InputError::TooManyItems { count });
+        }
+        if !depth::is_within(&validated, &imports, &exports, MAX_TYPE_DEPTH) {
+            return Err(InputError::TooDeep);
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// Reads the types of a component into `types`.
 pub(super) fn decode(
     digest: &Sha256Digest,
-    bytes: Vec<u8>,
+    component: Valid,
     types: &mut Types,
 ) -> Result<Package, InputError> {
-    let package = types_of(digest, bytes, types)?;
+    let package = types_of(digest, component, types)?;
     if !package.definitions().is_empty() && types[package.ty()].imports.is_empty() {
         return Err(InputError::WitPackage);
     }
@@ -40,29 +67,12 @@ pub(super) fn decode(
 /// The same for what may have types and no code: WIT in binary form.
 pub(super) fn types_of(
     digest: &Sha256Digest,
-    bytes: Vec<u8>,
+    component: Valid,
     types: &mut Types,
 ) -> Result<Package, InputError> {
-    if check_preamble(&bytes)? == Kind::Module {
-        return Err(InputError::CoreModule);
-    }
-    // The validator asserts that types nest less deep than its counter can hold.
-    let validated = catch_unwind(|| {
-        let mut validator = Validator::new_with_features(features::engine());
-        validator.validate_all(&bytes).map_err(|error| explain(&bytes, &error))
-    })
-    .map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))??;
-    let (imports, exports) = root_items(&bytes);
-    let count = imports.len() + exports.len();
-    if count > MAX_IMPORTS_AND_EXPORTS {
-        return Err(InputError::TooManyItems { count });
-    }
-    if !depth::is_within(&validated, &imports, &exports, MAX_TYPE_DEPTH) {
-        return Err(InputError::TooDeep);
-    }
     let name = format!("wadoo:{digest}");
     // The graph library panics on a few exotic types. What it leaves in `types` is unreachable.
-    catch_unwind(AssertUnwindSafe(|| Package::from_bytes(&name, None, bytes, types)))
+    catch_unwind(AssertUnwindSafe(|| Package::from_bytes(&name, None, component.0, types)))
         .map_err(|_| InputError::Types("it has a type that cannot be composed yet".into()))?
         .map_err(|error| InputError::Types(error.to_string()))
 }
@@ -75,10 +85,37 @@ pub(super) fn validate_module(bytes: &[u8]) -> Result<(), InputError> {
     if check_preamble(bytes)? == Kind::Component {
         return Err(InputError::Component);
     }
-    let validated = catch_unwind(|| Validator::new_with_features(features::engine()).validate_all(bytes));
+    let validated = catch_unwind(|| validate(bytes));
     match validated.map_err(|_| InputError::Types(VALIDATOR_FAILED.into()))? {
         Ok(_) => Ok(()),
         Err(error) => Err(explain(bytes, &error)),
+    }
+}
+
+/// Validates all of `bytes` with what the engine can run, the bodies of functions on all cores: they are most of the work.
+fn validate(bytes: &[u8]) -> wasmparser::Result<wasmparser::types::Types> {
+    let mut validator = Validator::new_with_features(features::engine());
+    let (mut bodies, mut types) = (Vec::new(), None);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match validator.payload(&payload?)? {
+            ValidPayload::Func(function, body) => bodies.push((function, body)),
+            ValidPayload::End(all) => types = Some(all),
+            ValidPayload::Ok | ValidPayload::Parser(_) => {}
+        }
+    }
+    let problems = bodies.into_par_iter().map_init(
+        FuncValidatorAllocations::default,
+        |allocations, (function, body)| {
+            let mut function = function.into_validator(mem::take(allocations));
+            let valid = function.validate(&body);
+            *allocations = function.into_allocations();
+            valid.err()
+        },
+    );
+    // The first in the file, whichever core finds one first.
+    match problems.flatten().min_by_key(wasmparser::BinaryReaderError::offset) {
+        Some(error) => Err(error),
+        None => Ok(types.expect("the parser ends with the end of the component")),
     }
 }
 
@@ -161,7 +198,7 @@ fn root_items(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
     let mut items = (Vec::new(), Vec::new());
     let mut depth = 0u32;
     // The validator has accepted these bytes; what it would not accept ends the loop.
-    for payload in wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
         use wasmparser::Payload::{ComponentExportSection, ComponentImportSection, End, Version};
         match payload {
             Version { .. } => depth += 1,
@@ -186,9 +223,13 @@ fn root_items(bytes: &[u8]) -> (Vec<String>, Vec<String>) {
 mod tests {
     use super::*;
 
+    fn read(digest: &Sha256Digest, bytes: Vec<u8>) -> Result<Package, InputError> {
+        decode(digest, Valid::new(bytes)?, &mut Types::new())
+    }
+
     fn refusal(bytes: &[u8]) -> String {
         let digest = Sha256Digest::of(bytes);
-        decode(&digest, bytes.to_vec(), &mut Types::new()).expect_err("must be refused").to_string()
+        read(&digest, bytes.to_vec()).expect_err("must be refused").to_string()
     }
 
     #[test]
@@ -210,9 +251,9 @@ mod tests {
         for length in 8..bytes.len() {
             let digest = Sha256Digest::of(&bytes[..length]);
             // Cut at the end of a section, the rest is a component: an empty one.
-            let _ = decode(&digest, bytes[..length].to_vec(), &mut Types::new());
+            let _ = read(&digest, bytes[..length].to_vec());
         }
-        assert!(decode(&Sha256Digest::of(&bytes), bytes, &mut Types::new()).is_ok());
+        assert!(read(&Sha256Digest::of(&bytes), bytes).is_ok());
     }
 
     fn wasm_encoder_component() -> Vec<u8> {
@@ -246,6 +287,33 @@ mod tests {
             refusal(&nested_instances(50_000)),
             "its types cannot be understood: the validator fails on them"
         );
+    }
+
+    /// Bodies are validated side by side.
+    #[test]
+    fn of_invalid_bodies_the_first_is_told() {
+        use wasm_encoder::{CodeSection, Function, FunctionSection, Module, TypeSection, ValType};
+        const BODIES: usize = 500;
+        let (mut types, mut functions, mut code) =
+            (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+        types.ty().function([], [ValType::I32]);
+        for _ in 0..BODIES {
+            functions.function(0);
+            let mut body = Function::new([]);
+            body.instructions().end();
+            code.function(&body);
+        }
+        let mut module = Module::new();
+        module.section(&types).section(&functions).section(&code);
+        let bytes = module.finish();
+        // Each has a length, no locals, and an end, where the value is missing.
+        let first_end = bytes.len() - BODIES * 3 + 2;
+        for _ in 0..20 {
+            let Err(InputError::Invalid { offset, .. }) = validate_module(&bytes) else {
+                panic!("it is invalid")
+            };
+            assert_eq!(offset, first_end as u64);
+        }
     }
 
     #[test]

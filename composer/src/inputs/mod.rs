@@ -20,6 +20,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use wac_types::{InterfaceId, ItemKind, Package, Types, World, WorldId};
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::manifest;
@@ -38,6 +39,7 @@ pub use wit::{MAX_WIT_FILES, MAX_WIT_NESTING, MAX_WIT_SIZE, WitError};
 use crate::recipe::{
     Assembly, Component, Input, InterfaceName, MemorySize, PartName, Provider, Recipe, Spanned, WitWorld,
 };
+use component::Valid;
 use error::{Failures, Subject};
 use gather::Material;
 use wit::Wit;
@@ -138,7 +140,8 @@ pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs)
         trees,
         asked: BTreeMap::new(),
     };
-    let mut reader = Reader { inputs, files, compose };
+    let checked = check(&parts, &files);
+    let mut reader = Reader { inputs, files, checked, compose };
     for (name, material) in parts {
         let component = &recipe.components[&name];
         match reader.part(&name, component, material, wits.remove(&name)) {
@@ -181,6 +184,19 @@ pub fn read(gathered: Gathered, compose: Compose<'_>) -> Result<(Recipe, Inputs)
     }
 }
 
+/// Validates the files that are components, side by side.
+fn check(
+    parts: &BTreeMap<PartName, Material>,
+    files: &BTreeMap<Sha256Digest, Vec<u8>>,
+) -> BTreeMap<Sha256Digest, Result<Valid, InputError>> {
+    let digest = |material: &Material| match material {
+        Material::Component(digest) => Some(*digest),
+        Material::Module(_) | Material::Composition(_) | Material::Assembly => None,
+    };
+    let digests: BTreeSet<Sha256Digest> = parts.values().filter_map(digest).collect();
+    digests.into_par_iter().map(|digest| (digest, Valid::new(files[&digest].clone()))).collect()
+}
+
 /// Why a part cannot be used: one problem of this recipe, or those of another one.
 enum Failure {
     Here(InputError, About),
@@ -204,6 +220,8 @@ enum About {
 struct Reader<'a> {
     inputs: Inputs,
     files: BTreeMap<Sha256Digest, Vec<u8>>,
+    /// What validating told of those that are components, until a part uses it.
+    checked: BTreeMap<Sha256Digest, Result<Valid, InputError>>,
     compose: Compose<'a>,
 }
 
@@ -306,8 +324,12 @@ impl Reader<'_> {
         if self.inputs.components.contains_key(&digest) {
             return Ok(());
         }
-        let bytes = made.unwrap_or_else(|| self.files[&digest].clone());
-        let package = component::decode(&digest, bytes, &mut self.inputs.types)?;
+        let valid = match made {
+            Some(bytes) => Valid::new(bytes),
+            // Of the same file, a second part is told the same.
+            None => self.checked.remove(&digest).unwrap_or_else(|| Valid::new(self.files[&digest].clone())),
+        };
+        let package = component::decode(&digest, valid?, &mut self.inputs.types)?;
         self.inputs.components.insert(digest, package);
         Ok(())
     }

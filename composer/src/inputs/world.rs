@@ -8,7 +8,7 @@ use wac_types::{ItemKind, Type, Types, WorldId};
 use wadoo_signing::digest::Sha256Digest;
 use wit_parser::{PackageId, Resolve};
 
-use super::component;
+use super::component::{self, Valid};
 use super::error::InputError;
 use super::wit::Wit;
 use crate::recipe::InterfaceName;
@@ -21,7 +21,7 @@ pub(super) fn read(wit: &Wit, wanted: &InterfaceName, types: &mut Types) -> Resu
         return Err(unreadable());
     };
     let bytes = encode(&resolve, package)?;
-    let package = component::types_of(&Sha256Digest::of(&bytes), bytes, types)?;
+    let package = component::types_of(&Sha256Digest::of(&bytes), Valid::new(bytes)?, types)?;
     match package.definitions().get(name) {
         Some(ItemKind::Type(Type::World(id))) => Ok(*id),
         _ => Err(unreadable()),

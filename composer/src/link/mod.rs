@@ -183,8 +183,12 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkErr
         false => None,
     };
     let bytes = encode(plan, inputs, stubs, Form::Linked)?;
-    audit::validate(&bytes, features::engine())?;
-    let found = audit::read(&bytes)?;
+    let (valid, (found, needs)) = rayon::join(
+        || audit::validate(&bytes, features::engine()),
+        || (audit::read(&bytes), pool::needs(&bytes)),
+    );
+    valid?;
+    let (found, needs) = (found?, needs?);
     let imports = audit::check(plan, inputs, stubs, &found, Form::Linked)?;
     let (mut grants, mut part_imports) = (BTreeMap::new(), BTreeMap::new());
     for (name, import) in &plan.launcher {
@@ -200,7 +204,6 @@ fn finish(plan: &Plan, inputs: &Inputs, stubs: &Stubs) -> Result<Linked, LinkErr
     }
     let asynchronous = audit::validate(&bytes, features::synchronous()).is_err();
     let mut interfaces = plan.launcher.values().map(|import| import.interface.as_str());
-    let needs = pool::needs(&bytes)?;
     Ok(Linked {
         pool: needs.pool,
         initial_memory: needs.initial_memory,

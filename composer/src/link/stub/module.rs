@@ -2,10 +2,7 @@
 //!
 //! What is answered stands in the module's memory from the start and never changes. What a call passes is written behind it, and never read.
 //! Every function has the synchronous ABI, which is valid for asynchronous types too, as none of them waits.
-//!
-//! The engine's compiler copies small functions into the parts that call them, and a trap in a copy has neither name nor
-//! part. So each function that traps calls one of its own that does, named after it, which is not copied: only calls from
-//! one module into another are.
+//! One that traps has the name of its call, which is what the launcher tells.
 
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, DataSection, EntityType, ExportKind, ExportSection, Function,
@@ -176,21 +173,18 @@ impl Answered {
 }
 
 /// Types of functions that do not come from a signature, by their indices.
-const NOTHING: u32 = 0;
-const DROPS: u32 = 1;
-const MAKES: u32 = 2;
-const REALLOC: u32 = 3;
+const DROPS: u32 = 0;
+const MAKES: u32 = 1;
+const REALLOC: u32 = 2;
 
 fn encode(calls: &[Call], intrinsics: &Intrinsics) -> Vec<u8> {
     let (mut types, mut functions) = (TypeSection::new(), FunctionSection::new());
     let (mut exports, mut code, mut names) = (ExportSection::new(), CodeSection::new(), NameMap::new());
-    types.ty().function([], []);
     types.ty().function([ValType::I32], []);
     types.ty().function([ValType::I32], [ValType::I32]);
     types.ty().function([ValType::I32; 4], [ValType::I32]);
     let first = intrinsics.imports.len() as u32;
     let realloc = first + calls.len() as u32;
-    let mut trap = realloc + 1;
     let mut answered = Answered { bytes: Vec::new() };
     for (index, call) in (first..).zip(calls) {
         functions.function(types.len());
@@ -199,21 +193,14 @@ fn encode(calls: &[Call], intrinsics: &Intrinsics) -> Vec<u8> {
         code.function(&function(|body| match &call.answer {
             Some(answer) => give(body, answer, intrinsics, &mut answered),
             None => {
-                names.append(trap, &call.name);
-                body.call(trap).unreachable();
-                trap += 1;
+                names.append(index, &call.name);
+                body.unreachable();
             }
         }));
     }
     functions.function(REALLOC);
     exports.export("cabi_realloc", ExportKind::Func, realloc);
     code.function(&function(|body| reallocate(body, answered.end())));
-    for _ in realloc + 1..trap {
-        functions.function(NOTHING);
-        code.function(&function(|body| {
-            body.unreachable();
-        }));
-    }
     exports.export("memory", ExportKind::Memory, 0);
     let mut naming = NameSection::new();
     naming.functions(&names);
