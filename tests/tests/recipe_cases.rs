@@ -122,6 +122,8 @@ fn everything_that_a_recipe_can_say_is_read() {
         values.open.iter().map(|(source, open)| format!("{source:?} {}", open.value)).collect()
     };
     assert_eq!(open(&cart.values), ["Configuration variables: REGION", "Environment variables: LANG, TZ"]);
+    let files = cart.files.iter().map(|(seen, folder)| format!("{seen} {}", folder.value.display()));
+    assert_eq!(files.collect::<Vec<_>>(), ["/static assets/static", "/templates assets/templates"]);
     let auth = &recipe.components.values().next().expect("auth").values;
     assert_eq!(auth.env.as_ref().map(|env| env.value["GREETING"].as_str()), Some(""));
     assert_eq!(auth.args.as_ref().map(|args| args.value.len()), Some(2));

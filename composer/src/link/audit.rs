@@ -440,9 +440,7 @@ fn check_instance(
         return differs(format!("its instance `{name}` has not the planned arguments"));
     }
     if role == Role::Open {
-        let from = form.name_of_config(plan, part);
-        let is_device = |(import, index): (&String, &u32)| import == DEVICE && root.is_import(*index, from);
-        return match arguments.len() == 1 && arguments.iter().all(is_device) {
+        return match has_device_alone(plan, *form, part, root, arguments) {
             true => Ok(()),
             false => differs(format!("the arguments of its instance `{name}` are not what was planned")),
         };
@@ -463,4 +461,63 @@ fn check_instance(
         }
     }
     Ok(())
+}
+
+/// Whether what has the open configuration of a part has the device's variables, by the import that is there for that part,
+/// and nothing else.
+fn has_device_alone(
+    plan: &Plan,
+    form: Form,
+    part: &PartName,
+    root: &Root,
+    arguments: &BTreeMap<String, u32>,
+) -> bool {
+    let from = form.name_of_config(plan, part);
+    arguments.len() == 1 && arguments.get(DEVICE).is_some_and(|index| root.is_import(*index, from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::LauncherImport;
+
+    const OWN: &str = "wadoo:open-cart/wasi-cli-environment@0.2.0";
+    const ANOTHERS: &str = "wadoo:open-shop/wasi-cli-environment@0.2.0";
+
+    /// The graph library could wire anything; what the plan says of the same bytes cannot show it.
+    #[test]
+    fn an_open_configuration_has_the_variables_of_its_own_part_alone() {
+        let part = |name: &str| name.parse::<PartName>().expect("a name");
+        let open = |of: &str| LauncherImport {
+            interface: DEVICE.to_owned(),
+            config_of: BTreeSet::from([part(of)]),
+            ..LauncherImport::default()
+        };
+        let plan = Plan {
+            app: "shop".to_owned(),
+            version: "1.0.0".to_owned(),
+            parts: BTreeMap::new(),
+            exports: BTreeMap::new(),
+            trigger: None,
+            launcher: [(OWN, "cart"), (ANOTHERS, "shop")]
+                .map(|(name, of)| (name.to_owned(), open(of)))
+                .into(),
+        };
+        let sources = [OWN, ANOTHERS, DEVICE].map(|name| Source::Import(name.to_owned()));
+        let root = Root { instances: sources.into(), ..Root::default() };
+        let fits = |form, arguments: &[(&str, u32)]| {
+            let arguments = arguments.iter().map(|(name, index)| ((*name).to_owned(), *index)).collect();
+            has_device_alone(&plan, form, &part("cart"), &root, &arguments)
+        };
+        assert!(fits(Form::Linked, &[(DEVICE, 0)]));
+        assert!(!fits(Form::Linked, &[(DEVICE, 1)]), "those of another part");
+        assert!(!fits(Form::Linked, &[(DEVICE, 2)]), "those of the application");
+        assert!(!fits(Form::Linked, &[(DEVICE, 3)]), "nothing that there is");
+        assert!(!fits(Form::Linked, &[]));
+        assert!(!fits(Form::Linked, &[("wasi:cli/environment@0.2.12", 0)]));
+        assert!(!fits(Form::Linked, &[(DEVICE, 0), ("wasi:cli/stdout@0.2.0", 0)]));
+        // All parts share what the host has there.
+        assert!(fits(Form::Portable, &[(DEVICE, 2)]));
+        assert!(!fits(Form::Portable, &[(DEVICE, 0)]));
+    }
 }
