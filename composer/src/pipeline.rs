@@ -15,7 +15,7 @@ use wadoo_launcher::open::{OpenOptions, UnverifiedArtifact};
 use wadoo_launcher::{engine, load};
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::envelope::Envelope;
-use wadoo_signing::files::FILES;
+use wadoo_signing::files::{FILES, FileTree};
 use wadoo_signing::framing::{self, Attachment};
 use wadoo_signing::key::{KeyId, SigningKey};
 use wadoo_signing::lines::{LineTable, SOURCE_LINES};
@@ -221,6 +221,11 @@ pub fn load_back(path: &Path, signers: &Signers) -> Result<LoadedBack, Report> {
     if let Some(lines) = artifact.lines() {
         LineTable::decode(&lines.read()?).map_err(|error| {
             Report::new(Exit::Bug, "cannot read the table of source lines back").because(error.to_string())
+        })?;
+    }
+    for (_, tree) in artifact.trees() {
+        FileTree::decode(tree).map_err(|error| {
+            Report::new(Exit::Bug, "cannot read the files that parts carry back").because(error.to_string())
         })?;
     }
     let manifest = artifact.manifest().clone();

@@ -27,6 +27,8 @@ pub struct Watch {
     files: BTreeSet<PathBuf>,
     /// Folders of which every file counts that is not hidden.
     whole: BTreeSet<PathBuf>,
+    /// Folders of which every file counts.
+    carried: BTreeSet<PathBuf>,
 }
 
 impl Watch {
@@ -38,8 +40,9 @@ impl Watch {
     pub fn start(inputs: &Watched) -> Result<Self, Report> {
         let (sender, events) = mpsc::channel();
         let watcher = notify::recommended_watcher(sender).map_err(|error| failed(&error))?;
-        let (folders, files, whole) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let mut watch = Self { watcher, events, folders, files, whole };
+        let none = BTreeSet::new;
+        let mut watch =
+            Self { watcher, events, folders: none(), files: none(), whole: none(), carried: none() };
         watch.follow(inputs)?;
         Ok(watch)
     }
@@ -52,11 +55,13 @@ impl Watch {
     /// The system watches no more files; those that it does are watched.
     pub fn follow(&mut self, inputs: &Watched) -> Result<(), Report> {
         // A folder is a file of the folder that it is in: it may be made or replaced itself.
-        self.files = inputs.files.iter().chain(&inputs.folders).flat_map(|file| watched(file)).collect();
+        let named = inputs.files.iter().chain(&inputs.folders).chain(&inputs.carried);
+        self.files = named.flat_map(|file| watched(file)).collect();
         self.whole = inputs.folders.iter().filter_map(|folder| whole(folder)).collect();
+        self.carried = inputs.carried.iter().filter_map(|folder| whole(folder)).collect();
         let parents = self.files.iter().filter_map(|file| file.parent());
         let folders: BTreeSet<PathBuf> =
-            parents.map(Path::to_owned).chain(self.whole.iter().cloned()).collect();
+            parents.map(Path::to_owned).chain(self.whole.union(&self.carried).cloned()).collect();
         for gone in self.folders.difference(&folders).cloned().collect::<Vec<_>>() {
             // A folder that was removed is not watched any more anyway.
             let _ = self.watcher.unwatch(&gone);
@@ -98,7 +103,8 @@ impl Watch {
 
     fn is_in_whole(&self, path: &Path) -> bool {
         let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        !hidden && path.parent().is_some_and(|folder| self.whole.contains(folder))
+        path.parent()
+            .is_some_and(|folder| self.carried.contains(folder) || !hidden && self.whole.contains(folder))
     }
 
     fn concerns(&self, event: &notify::Result<notify::Event>) -> bool {

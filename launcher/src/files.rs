@@ -4,7 +4,7 @@
 //! process's own, and removed with it. Deliberately absent: which part sees which tree, and as what (see `reach`).
 //!
 //! Invariants: what is written was compared with the signed digest before, and decoded after that; nobody but this user can
-//! read the folder; one that a killed launcher left behind is removed by the next one that carries files.
+//! read the folder; one with files that a killed launcher left behind is removed by the next one that carries files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -28,6 +28,9 @@ const PREFIX: &str = "wadoo-files-";
 
 /// The first tree. A folder that has it was locked before.
 const FIRST: &str = "0";
+
+/// The variable by which a service manager names the folders that live as long as the service.
+const OF_SERVICE: &str = "RUNTIME_DIRECTORY";
 
 /// Entries of the folder for temporary files among which those of killed launchers are looked for.
 const MAX_LOOKED_AT: usize = 10_000;
@@ -74,7 +77,10 @@ impl From<CarriedFilesError> for Report {
                 format!("cannot write the files that the artifact carries below `{}`", below.display()),
             )
             .because(system_words(&source))
-            .hint("name a folder that this user may write, in memory if there is one: `TMPDIR=/dev/shm`"),
+            .hint(format!(
+                "name a folder that this user may write, in memory if there is one: `{}=/dev/shm`",
+                if folder_of_service().is_some() { OF_SERVICE } else { "TMPDIR" }
+            )),
         }
     }
 }
@@ -131,9 +137,12 @@ impl CarriedFiles {
 
 /// Where a service manager wants what lives as long as the service, or else where temporary files go.
 fn temporary() -> PathBuf {
-    let of_service = std::env::var_os("RUNTIME_DIRECTORY").filter(|folders| !folders.is_empty());
-    let first = of_service.and_then(|folders| std::env::split_paths(&folders).next());
-    first.unwrap_or_else(std::env::temp_dir)
+    folder_of_service().unwrap_or_else(std::env::temp_dir)
+}
+
+fn folder_of_service() -> Option<PathBuf> {
+    let folders = std::env::var_os(OF_SERVICE).filter(|folders| !folders.is_empty())?;
+    std::env::split_paths(&folders).next()
 }
 
 /// Writes `tree` to the new folder `root`.

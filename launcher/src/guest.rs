@@ -214,8 +214,7 @@ fn because(error: &wasmtime::Error) -> String {
     }
 }
 
-/// Where a guest trapped, or at least called what trapped: the compiler puts the code of one part into another's and
-/// does not say where it comes from.
+/// Where a guest trapped, or at least called what trapped: what was generated to pass calls between parts is in no part.
 fn place(error: &wasmtime::Error) -> Option<(TrapPlace, Vec<Frame>)> {
     error.downcast_ref::<Trap>()?;
     let frames = error.downcast_ref::<WasmBacktrace>()?.frames();

@@ -177,6 +177,45 @@ fn only_regular_files_are_carried() {
     assert!(recipe.exists());
 }
 
+/// What `wadoo plan` says of parts that carry these folders, one each.
+fn plan(scratch: &Scratch, folders: &[&str]) -> String {
+    let mut text = "recipe = 1\n[app]\nname = \"many\"\nversion = \"1.0.0\"\n[exports]\n\"wasi:http/incoming-handler\" = \"part-0\"\n".to_owned();
+    for (number, folder) in folders.iter().enumerate() {
+        text += &format!(
+            "[components.part-{number}]\npath = \"files-02.wasm\"\nfiles = {{ \"/data\" = \"{folder}\" }}\n"
+        );
+    }
+    scratch.write("files-02.wasm", fs::read(workspace().join("tests/guests/files-02.wasm")).unwrap());
+    run(scratch.wadoo().arg("plan").arg(scratch.write("recipe.toml", text))).stderr
+}
+
+#[test]
+fn what_parts_carry_has_a_limit_together_and_the_same_folder_counts_once() {
+    const LIMIT: usize = 8 << 20;
+    const TOO_LARGE: &str = "what the parts carry has more than 8388608 bytes with it";
+    let scratch = Scratch::new();
+    scratch.write("large/file", vec![b'x'; 5 << 20]);
+    scratch.write("small/file", "x");
+    // With its path and length the file is longer than it is, by less than a hundred bytes.
+    scratch.write("full/file", vec![b'x'; LIMIT - 100]);
+    scratch.write("fuller/file", vec![b'x'; LIMIT]);
+    let refused = |folders: &[&str]| plan(&scratch, folders).contains(TOO_LARGE);
+    assert!(!refused(&["large", "large"]));
+    assert!(!refused(&["large", "small"]));
+    assert!(!refused(&["full", "full"]));
+    assert!(refused(&["fuller"]));
+    scratch.write("other/file", vec![b'y'; 5 << 20]);
+    assert!(refused(&["large", "other"]));
+    assert!(refused(&["full", "large"]));
+    let names: Vec<String> = (0..9).map(|number| format!("folder-{number}")).collect();
+    for name in &names {
+        scratch.write(&format!("{name}/file"), name.as_str());
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let of = |count: usize| plan(&scratch, &names[..count]).contains("more than 8 different folders");
+    assert!(!of(8) && of(9));
+}
+
 #[test]
 fn a_component_for_every_host_that_cannot_carry_them_is_not_written() {
     let scratch = Scratch::new();

@@ -1,5 +1,5 @@
 //! Stock tools agree: openssl with the signature, sha256sum, b3sum and fsverity with the digests, and
-//! `wasmtime serve` with the portable component. A tool that is not installed skips its test; in CI that
+//! `wasm-tools validate` and `wasmtime serve` with the portable component. A tool that is not installed skips its test; in CI that
 //! is a failure.
 
 use std::fs;
@@ -102,6 +102,31 @@ fn stock_answer(file: &Path, path: &str) -> String {
     body
 }
 
+/// Has `wasm-tools` validate the component in `file`.
+fn validate(file: &Path) {
+    if installed("wasm-tools") {
+        let finished = run(Command::new("wasm-tools").arg("validate").arg(file));
+        assert_eq!(finished.code, 0, "{}: {}", file.display(), finished.stderr);
+    }
+}
+
+#[test]
+fn wasm_tools_validates_what_is_composed_and_nothing_damaged() {
+    let scratch = Scratch::new();
+    for recipe in ["hello-02", "hello", "hello-cli", "wadoocore"] {
+        let folder = workspace().join("recipes").join(recipe);
+        let finished = run(scratch.wadoo().args(["compose", "--emit", "wasm"]).arg(folder));
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+        validate(&scratch.path(recipe).with_extension("wasm"));
+    }
+    if installed("wasm-tools") {
+        let mut bytes = fs::read(scratch.path("hello.wasm")).unwrap();
+        bytes.truncate(bytes.len() - 1);
+        let damaged = scratch.write("damaged.wasm", bytes);
+        assert_ne!(run(Command::new("wasm-tools").arg("validate").arg(damaged)).code, 0);
+    }
+}
+
 #[test]
 fn the_portable_component_answers_under_stock_wasmtime() {
     if !installed("wasmtime") {
@@ -136,6 +161,7 @@ fn baked_values_hold_under_stock_wasmtime() {
     );
     let finished = run(scratch.wadoo().args(["compose", "--emit", "wasm"]).arg(recipe));
     assert_eq!(finished.code, 0, "{}", finished.stderr);
+    validate(&scratch.path("baked.wasm"));
     let expected = "config name=first\nenv LOG=info\narg baked\narg -v\n";
     assert_eq!(stock_answer(&scratch.path("baked.wasm"), "/first"), expected);
 }
@@ -153,6 +179,7 @@ fn files_are_read_under_stock_wasmtime() {
         let recipe = scratch.write("recipe.toml", recipe + "files = { \"/data\" = \"assets\" }\n");
         let finished = run(scratch.wadoo().args(["compose", "--emit", "wasm", "-o", "out"]).arg(recipe));
         assert_eq!(finished.code, 0, "{}", finished.stderr);
+        validate(&scratch.path("out/guest.wasm"));
         let ask = |path: &str| stock_answer(&scratch.path("out/guest.wasm"), path);
         assert_eq!(ask("/mounts"), "/data\n", "{guest}");
         assert_eq!(ask("/read?path=css/site.css"), "p {}", "{guest}");

@@ -65,13 +65,15 @@ pub(crate) fn run(arguments: &Arguments, talk: &Talk) -> Outcome {
     let (declared, ()) = declared;
     let targets = targets(arguments, &composed)?;
     talk.notes(&composed.lines.notes);
+    if arguments.emit != Emit::Cwasm {
+        check_portable(&composed)?;
+    }
     if arguments.dry_run {
         print_data(&dry_run(arguments, &composed, &targets))?;
         return Ok(Exit::Done);
     }
 
     if arguments.emit != Emit::Cwasm {
-        check_portable(&composed)?;
         for shared in composed.linked.shared_when_portable() {
             talk.say(&shared);
         }

@@ -278,12 +278,8 @@ fn read_trees(
     for (name, component) in &mut recipe.components {
         let mut files = BTreeMap::new();
         for (seen, path) in &component.files {
-            let held: u64 = trees.values().map(|bytes| bytes.len() as u64).sum();
-            let tree = Tree::read(folder, &path.value, MAX_CARRIED_SIZE - held).and_then(|tree| {
-                let room = trees.len() < MAX_CARRIED_TREES || trees.contains_key(&tree.digest);
-                if room { Ok(tree) } else { Err(TreeError::TooManyTrees.into()) }
-            });
-            match tree {
+            let tree = Tree::read(folder, &path.value);
+            match tree.and_then(|tree| check_room(&trees, &tree).map(|()| tree).map_err(InputError::from)) {
                 Ok(tree) => {
                     files.insert(seen.clone(), tree.digest);
                     trees.insert(tree.digest, tree.bytes);
@@ -301,6 +297,21 @@ fn read_trees(
         }
     }
     trees
+}
+
+/// Whether `tree` may be carried beside `trees`. The same folder is carried once, whoever has it.
+fn check_room(trees: &BTreeMap<Sha256Digest, Vec<u8>>, tree: &Tree) -> Result<(), TreeError> {
+    if trees.contains_key(&tree.digest) {
+        return Ok(());
+    }
+    if trees.len() == MAX_CARRIED_TREES {
+        return Err(TreeError::TooManyTrees);
+    }
+    let held: usize = trees.values().map(Vec::len).sum();
+    match held + tree.bytes.len() > MAX_CARRIED_SIZE {
+        true => Err(TreeError::TooLarge),
+        false => Ok(()),
+    }
 }
 
 /// Reads the WIT that describes `world`, if there is one.
@@ -347,8 +358,10 @@ pub fn watched(file: &Path) -> Watched {
 pub struct Watched {
     /// Files by name.
     pub files: Vec<PathBuf>,
-    /// Folders of which every file counts, new ones too.
+    /// Folders of which every file counts that is not hidden, new ones too.
     pub folders: Vec<PathBuf>,
+    /// Folders of which hidden files count as well.
+    pub carried: Vec<PathBuf>,
 }
 
 impl Watched {
@@ -370,7 +383,7 @@ impl Watched {
             }
         }
         let carried = recipe.components.values().flat_map(|component| component.files.values());
-        self.folders.extend(carried.flat_map(|path| tree::folders(&folder.join(&path.value))));
+        self.carried.extend(carried.flat_map(|path| tree::folders(&folder.join(&path.value))));
         let of_parts = recipe.components.values().filter_map(|component| component.world.as_ref());
         for world in of_parts.chain(&recipe.app.world) {
             let wit = folder.join(&world.path.value);

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::files::{FileTree, FileTreeError, MAX_FILE_DEPTH, MAX_FILES};
+use wadoo_signing::report::shell;
 
 use super::error::InputError;
 use super::file;
 
-/// Length of all files that the parts of an application carry, in bytes.
-pub const MAX_CARRIED_SIZE: u64 = 8 << 20;
+/// Length of all files that the parts of an application carry, as the artifact has them, in bytes.
+pub const MAX_CARRIED_SIZE: usize = 8 << 20;
 /// Different trees of files that the parts of an application carry.
 pub const MAX_CARRIED_TREES: usize = 8;
 
@@ -46,14 +47,17 @@ pub enum TreeError {
 impl TreeError {
     /// What to do; `folder` is the one that is carried, as the recipe has it.
     pub(super) fn hint(&self, folder: &Path) -> Option<String> {
-        let folder = folder.display();
+        let path = |file: &String| shell(&folder.join(file));
         match self {
             Self::NoFolder => Some("name the folder that it lies in".into()),
             Self::Empty => Some("put the files there first, or remove the entry".into()),
             Self::Kind { kind: "a symbolic link", file } => {
-                Some(format!("put the file itself there: `cp --remove-destination \"$(realpath {folder}/{file})\" {folder}/{file}`"))
+                let file = path(file);
+                Some(format!(
+                    "put the file itself there: `cp --remove-destination \"$(realpath {file})\" {file}`"
+                ))
             }
-            Self::Kind { file, .. } => Some(format!("remove it: `rm {folder}/{file}`")),
+            Self::Kind { file, .. } => Some(format!("remove it: `rm {}`", path(file))),
             Self::TooLarge | Self::TooManyTrees => Some(
                 "give the part a folder of the device instead: `grants = { \"wasi:filesystem/preopens\" = { mounts = [{ path = \
                  \"/data\" }] } }`"
@@ -74,14 +78,14 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Reads `path` relative to `folder`, if it has at most `most` bytes.
-    pub(super) fn read(folder: &Path, path: &Path, most: u64) -> Result<Self, InputError> {
+    /// Reads `path` relative to `folder`.
+    pub(super) fn read(folder: &Path, path: &Path) -> Result<Self, InputError> {
         let root = folder.join(path);
         let found = fs::metadata(&root).map_err(|error| file::explain(error, &root, path))?;
         if !found.is_dir() {
             return Err(TreeError::NoFolder.into());
         }
-        let mut walk = Walk { root: &root, written: path, files: Vec::new(), left: most };
+        let mut walk = Walk { root: &root, written: path, files: Vec::new(), left: MAX_CARRIED_SIZE as u64 };
         walk.folder("", 0)?;
         if walk.files.is_empty() {
             return Err(TreeError::Empty.into());

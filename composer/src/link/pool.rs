@@ -146,6 +146,8 @@ struct Count {
     tables: u32,
     table_elements: u64,
     captured: usize,
+    /// Instances that are being evaluated, each within the one before.
+    depth: usize,
 }
 
 impl Count {
@@ -174,7 +176,8 @@ impl Count {
         Ok(Rc::new(scope.clone()))
     }
 
-    /// Evaluates one instantiation and gives its exports. Recursion follows nesting, which `parse` bounds.
+    /// Evaluates one instantiation and gives its exports. What instantiates need not be nested in what it instantiates, so
+    /// that [`MAX_NESTING`] bounds the recursion here again.
     fn instantiate<'a>(
         &mut self,
         component: &'a Component,
@@ -183,6 +186,10 @@ impl Count {
     ) -> Result<BTreeMap<String, Value<'a>>, LinkError> {
         self.component_instances += 1;
         self.check()?;
+        if self.depth == MAX_NESTING {
+            return Err(LinkError::TooNested { app: String::new() });
+        }
+        self.depth += 1;
         let cores_before = self.core_instances;
         let mut own_cores = 0;
         let mut scope = Scope { outer, ..Scope::default() };
@@ -194,6 +201,7 @@ impl Count {
         if own_cores > 0 && self.core_instances > cores_before {
             self.component_instances_with_code += 1;
         }
+        self.depth -= 1;
         Ok(exports)
     }
 
@@ -392,5 +400,31 @@ impl Item {
                 Self::Bag(exports.iter().map(|e| (e.name.name.to_owned(), e.kind, e.index)).collect())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each instantiates the one before it, and none lies in another.
+    fn chain(length: usize) -> Vec<u8> {
+        let link = |number: usize| {
+            let before = number - 1;
+            format!(
+                "(component $c{number} (alias outer 1 $c{before} (component $c)) (instance (instantiate $c)))"
+            )
+        };
+        let links: String = (1..length).map(link).collect();
+        let text = format!("(component (component $c0) {links} (instance (instantiate $c{})))", length - 1);
+        wat::parse_str(text).expect("a component")
+    }
+
+    #[test]
+    fn instances_within_instances_are_counted_to_a_limit() {
+        // The root is one as well.
+        assert!(needs(&chain(MAX_NESTING - 1)).is_ok());
+        assert!(matches!(needs(&chain(MAX_NESTING)), Err(LinkError::TooNested { .. })));
+        assert!(matches!(needs(&chain(1000)), Err(LinkError::TooNested { .. })));
     }
 }

@@ -30,13 +30,28 @@ pub(super) fn read(
         return None;
     }
     problems.check_length(&table, MAX_MOUNTS)?;
-    let mounts = granted.into_iter().flatten().filter_map(|(_, grant)| match &grant.value {
-        Grant::Filesystem(FilesystemGrant { mounts, .. }) => Some(mounts),
+    let mounts = granted.into_iter().flatten().filter_map(|(name, grant)| match &grant.value {
+        Grant::Filesystem(FilesystemGrant { mounts, .. }) => Some((name, mounts, &grant.span)),
         _ => None,
     });
-    let mounts: Vec<&MountPath> = mounts.flat_map(BTreeMap::keys).collect();
-    let mut files = BTreeMap::new();
     let mut whole = true;
+    // One grant has both, for whatever version the part imports.
+    for (name, _, span) in mounts.clone().filter(|(name, ..)| name.to_string().contains('@')) {
+        let what = format!("{} has `files`, and mounts for one version of the interface", part.name);
+        let because = "files are seen by every version, and the mounts beside them";
+        let hint = format!("write `\"{PREOPENS}\"` instead of `\"{name}\"`");
+        problems.add(span, Report::new(Exit::CouldNot, what).because(because).hint(hint));
+        whole = false;
+    }
+    let mounts: Vec<&MountPath> = mounts.flat_map(|(_, mounts, _)| mounts.keys()).collect();
+    let folders = mounts.len() + table.entries.len();
+    if folders > MAX_MOUNTS {
+        let what = format!("{} has {folders} folders and mounts", part.name);
+        let report = Report::new(Exit::CouldNot, what).because(format!("expected at most {MAX_MOUNTS}"));
+        problems.add(&name.span(), report.hint("put several below one folder"));
+        whole = false;
+    }
+    let mut files = BTreeMap::new();
     for (key, _) in table.entries {
         let seen = problems.parse_text::<MountPath>("where files are seen", key.get_ref(), &key.span());
         let folder = input::read_path(&table, key.get_ref(), problems);

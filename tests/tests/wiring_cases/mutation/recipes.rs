@@ -49,6 +49,7 @@ const SPICE: &[&str] = &[
     "args = [\"-v\"]\n",
     "open = [\"HOME\"]\n",
     "open = { config = [\"HOME\"], env = [\"LANG\"] }\n",
+    "files = { \"/data\" = \"static\" }\n",
     "wit = \"wit\"\n",
     "world = \"a:b/c\"\n",
     "deny = [\"wasi:*/*\"]\n",
