@@ -4,13 +4,13 @@
 //! not passed over. Modes and times are not read, so that the same files give the same bytes everywhere.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use wadoo_signing::digest::Sha256Digest;
 use wadoo_signing::files::{FileTree, FileTreeError, MAX_FILE_DEPTH, MAX_FILES};
-use wadoo_signing::report::shell;
+use wadoo_signing::report::{shell, system_words};
 
 use super::error::InputError;
 use super::file;
@@ -32,6 +32,8 @@ pub enum TreeError {
     Kind { file: String, kind: &'static str },
     #[error("`{file}` in it has a name that is not UTF-8")]
     Name { file: String },
+    #[error("`{file}` in it cannot be read: {}", system_words(source))]
+    Read { file: String, source: io::Error },
     #[error("it is deeper than {MAX_FILE_DEPTH} folders")]
     TooDeep,
     #[error("it has more than {MAX_FILES} files")]
@@ -64,7 +66,7 @@ impl TreeError {
                     .into(),
             ),
             Self::Name { .. } | Self::Path(_) => Some("rename it".into()),
-            Self::TooDeep | Self::TooMany => None,
+            Self::Read { .. } | Self::TooDeep | Self::TooMany => None,
         }
     }
 }
@@ -114,7 +116,10 @@ impl Walk<'_> {
             return Err(TreeError::TooDeep.into());
         }
         let folder = self.root.join(prefix);
-        let failed = |error| file::explain(error, &folder, self.written);
+        let failed = |source| match prefix {
+            "" => file::explain(source, &folder, self.written),
+            _ => TreeError::Read { file: prefix.to_owned(), source }.into(),
+        };
         for entry in fs::read_dir(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry
@@ -142,7 +147,7 @@ impl Walk<'_> {
             return Err(TreeError::TooMany.into());
         }
         let file = self.root.join(path);
-        let failed = |error| file::explain(error, &file, Path::new(path));
+        let failed = |source| TreeError::Read { file: path.to_owned(), source };
         let mut bytes = Vec::new();
         // It may be longer than is read, and may grow while it is.
         File::open(&file).map_err(failed)?.take(self.left + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -118,9 +118,7 @@ fn files(component: &[u8], grant: &FilesystemGrant, inputs: &Inputs) -> Result<F
     let mut mounts = files::Mounts::new();
     for (seen, digest) in &grant.files {
         let bytes = inputs.trees.get(digest).ok_or_else(|| format!("there is no tree {digest}"))?;
-        let tree = FileTree::decode(bytes).map_err(|error| error.to_string())?;
-        let tree = tree.files().map(|(path, bytes)| (path.to_owned(), bytes.to_vec()));
-        mounts.insert(seen.to_string(), tree.collect());
+        mounts.insert(seen.as_str(), FileTree::decode(bytes).map_err(|error| error.to_string())?);
     }
     let imports = files::imports(component)?;
     let names: Vec<&str> = imports.iter().map(String::as_str).collect();

@@ -2,8 +2,7 @@
 //!
 //! Everything lies there as the canonical ABI lays it out, the files first, so that each function returns an address.
 
-use std::collections::BTreeSet;
-
+use wadoo_signing::files::FileTree;
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function, FunctionSection,
     MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
@@ -33,7 +32,7 @@ const FILE: u64 = 24;
 const PAGE: u32 = 65536;
 
 /// A component that exports the tree, and the types of `clocks`.
-pub(super) fn component(mounts: &Mounts, clocks: &[&str]) -> Result<Vec<u8>, String> {
+pub(super) fn component(mounts: &Mounts<'_>, clocks: &[&str]) -> Result<Vec<u8>, String> {
     check(mounts)?;
     let mut resolve = Resolve::default();
     for text in CLOCKS {
@@ -50,23 +49,13 @@ pub(super) fn component(mounts: &Mounts, clocks: &[&str]) -> Result<Vec<u8>, Str
     ComponentEncoder::default().module(&module).map_err(line)?.encode().map_err(line)
 }
 
-/// That every path is names with slashes between them, that none is a file and a folder, and that all fit.
-fn check(mounts: &Mounts) -> Result<(), String> {
-    let mut size = u64::from(BASE);
-    for (mount, files) in mounts {
-        size += mount.len() as u64 + FILE;
-        let mut folders = BTreeSet::new();
-        for (path, bytes) in files {
-            size += path.len() as u64 + FILE + bytes.len() as u64;
-            if path.contains('\0') || path.split('/').any(|name| matches!(name, "" | "." | "..")) {
-                return Err(format!("`{path}` is no path of a file in `{mount}`"));
-            }
-            folders.extend(path.match_indices('/').map(|(at, _)| &path[..at]));
-        }
-        if let Some(both) = folders.into_iter().find(|folder| files.contains_key(*folder)) {
-            return Err(format!("`{both}` in `{mount}` is a file and a folder"));
-        }
-    }
+/// That all fit.
+fn check(mounts: &Mounts<'_>) -> Result<(), String> {
+    let of_file = |(path, bytes): (&str, &[u8])| path.len() as u64 + FILE + bytes.len() as u64;
+    let of_mount = |(mount, tree): (&&str, &FileTree<'_>)| {
+        mount.len() as u64 + FILE + tree.files().map(of_file).sum::<u64>()
+    };
+    let size = u64::from(BASE) + mounts.iter().map(of_mount).sum::<u64>();
     if size > MAX_MEMORY {
         return Err(format!("the files have {size} bytes, and {MAX_MEMORY} can be in a memory"));
     }
@@ -84,17 +73,17 @@ struct Layout {
     read: u32,
 }
 
-fn layout(mounts: &Mounts) -> Layout {
+fn layout(mounts: &Mounts<'_>) -> Layout {
     let mut memory = Memory::default();
-    for bytes in mounts.values().flat_map(|files| files.values()) {
+    for (_, bytes) in mounts.values().flat_map(FileTree::files) {
         memory.bytes.extend_from_slice(bytes);
     }
     let length = memory.bytes.len() as u32;
     let (mut mounted, mut told, mut offset) = (Vec::new(), Vec::new(), 0);
-    for (mount, files) in mounts {
+    for (mount, tree) in mounts {
         mounted.extend(memory.text(mount));
-        mounted.push(files.len() as u32);
-        for (path, bytes) in files {
+        mounted.push(tree.files().count() as u32);
+        for (path, bytes) in tree.files() {
             let length = bytes.len() as u32;
             told.extend(memory.text(path));
             told.extend([offset, 0, length, 0]);
@@ -106,12 +95,12 @@ fn layout(mounts: &Mounts) -> Layout {
         memory.words(&[at, count as u32])
     };
     let mounted = list(&mounted, mounts.len());
-    let told = list(&told, mounts.values().map(|files| files.len()).sum());
+    let told = list(&told, mounts.values().flat_map(FileTree::files).count());
     let read = memory.words(&[0; 2]);
     Layout { memory, length, mounts: mounted, files: told, read }
 }
 
-fn module(mounts: &Mounts) -> Vec<u8> {
+fn module(mounts: &Mounts<'_>) -> Vec<u8> {
     let layout = layout(mounts);
     let mut types = TypeSection::new();
     types.ty().function([], [ValType::I32]);

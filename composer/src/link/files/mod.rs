@@ -13,14 +13,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 use wac_types::Package;
+use wadoo_signing::files::FileTree;
 use wit_component::DecodedWasm;
 use wit_parser::{InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldId, WorldItem};
 
 use super::stub::line;
 use crate::interfaces::FullName;
 
-/// What a part sees: folders by where they are, and in each the files by their paths below it.
-pub(super) type Mounts = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+/// What a part sees: trees of files by where they are.
+pub(super) type Mounts<'a> = BTreeMap<&'a str, FileTree<'a>>;
 
 /// What provides files on one track of WASI.
 struct Provider {
@@ -93,7 +94,7 @@ pub(super) fn imports(component: &[u8]) -> Result<Vec<String>, String> {
 
 /// Makes the provider of `imports`, full names of imports of `component` as [`imports`] gives them, and exports it by these names.
 /// Errors are one line of text.
-pub(super) fn generate(component: &[u8], imports: &[&str], mounts: &Mounts) -> Result<Vec<u8>, String> {
+pub(super) fn generate(component: &[u8], imports: &[&str], mounts: &Mounts<'_>) -> Result<Vec<u8>, String> {
     let (resolve, part) = decode(component)?;
     let imports: BTreeSet<&str> = imports.iter().copied().collect();
     if let Some(unknown) = imports.iter().find(|import| Provider::of(import).is_none()) {
