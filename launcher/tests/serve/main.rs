@@ -245,14 +245,14 @@ fn a_body_streams_both_ways_at_once() {
 
 #[test]
 fn requests_that_stand_behind_each_other_wait_for_other_clients() {
-    /// Some are answered first, because the answer of the other client has to be made, written and seen.
-    const FEW: usize = 8;
-    /// A system under load delivers what was written late, now and then. A server that does not wait never gets there.
+    const MANY: usize = 32;
+    /// The system may deliver late what the other client sends, now and then. A server that does not wait answers all of
+    /// them first every time.
     const ROUNDS: usize = 10;
     for app in [app_02, app_03] {
         let before: Vec<usize> =
-            (0..ROUNDS).map(|_| answered_before_another_client(app(|_| {}), 32)).collect();
-        assert!(before.iter().any(|before| *before <= FEW), "of 32 were answered first: {before:?}");
+            (0..ROUNDS).map(|_| answered_before_another_client(app(|_| {}), MANY)).collect();
+        assert!(before.iter().any(|before| *before < MANY), "of {MANY} were answered first: {before:?}");
     }
 }
 
